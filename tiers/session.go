@@ -10,6 +10,7 @@ type Lease struct {
 	ID       SessionID
 	Password [16]byte      // proves to any member who the client is, not that the session lives
 	Timeout  time.Duration // negotiated
+	Grip     uint64        // which attachment of the session at this member this is
 }
 
 // Sessions is the session table of one member, as listeners and recipes use it. Methods may be called concurrently.
@@ -29,9 +30,11 @@ type Sessions interface {
 	// Touch says that the session's client was heard of. Cheap; for every frame.
 	Touch(id SessionID)
 
-	// Detach says that the holder is gone without closing: the session lives on until its timeout.
-	Detach(id SessionID)
+	// Detach says that the holder is gone without closing: the session lives on until its timeout. It does nothing when
+	// another holder has attached since.
+	Detach(l Lease)
 
-	// Close ends the session: it completes when its ephemerals are gone in every tier.
-	Close(ctx context.Context, id SessionID) *Pending
+	// Close ends the session: it completes when its ephemerals are gone in every tier. Errors: ErrSessionMoved when another
+	// holder has attached since, ErrUnavailable, ErrClosed.
+	Close(ctx context.Context, l Lease) *Pending
 }
