@@ -1,0 +1,39 @@
+"""One client, driven by lines of JSON on stdin.   probe.py HOSTS
+
+["exists", PATH] ["get", PATH] ["set", PATH, DATA] ["create", PATH, DATA, EPHEMERAL] ["children", PATH] ["states"]
+Each is answered by one line of JSON: ["ok", RESULT] or ["error", CLASS, TEXT].
+"""
+import json
+import sys
+
+from kazoo.client import KazooClient
+
+states = []
+cli = KazooClient(hosts=sys.argv[1], timeout=10.0, randomize_hosts=False)
+cli.add_listener(lambda s: states.append(str(s)))
+cli.start()
+print(json.dumps(["ok", "connected"]), flush=True)
+
+
+def do(what, *args):
+    if what == "exists":
+        return cli.exists(args[0]) is not None
+    if what == "get":
+        return cli.get(args[0])[0].decode()
+    if what == "set":
+        return cli.set(args[0], args[1].encode()).version
+    if what == "create":
+        return cli.create(args[0], args[1].encode(), ephemeral=args[2], makepath=True)
+    if what == "children":
+        return sorted(cli.get_children(args[0]))
+    if what == "states":
+        return states
+    raise ValueError(what)
+
+
+for line in sys.stdin:
+    try:
+        answer = ["ok", do(*json.loads(line))]
+    except Exception as e:  # whatever it is, the driver judges it
+        answer = ["error", type(e).__name__, str(e)]
+    print(json.dumps(answer), flush=True)
