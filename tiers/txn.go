@@ -64,7 +64,7 @@ type Txn struct {
 // Result is what one op of a txn did.
 type Result struct {
 	Path string // create: the full name, with its sequence number
-	Stat Stat   // create, setData, setACL: the znode after the txn
+	Stat Stat   // create, setData, setACL: the znode after this op
 	Err  error  // in a failed txn: what was wrong with this op; [ErrRolledBack] before it, [ErrNotTried] after it
 }
 
