@@ -1,0 +1,287 @@
+// Package memtier is a cluster of one member in memory: a [tiers.Tier] and a [tiers.Sessions] over the real state machine,
+// without log, disk or network. It is what listeners, recipes and the conformance suite are tested with.
+//
+// Submit applies at once, so an answer is there when Submit returns, unless [Tier.Hold] keeps it back. Sessions end on the
+// clock of package time, so everything works in testing/synctest bubbles. Close stops all timers.
+package memtier
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/strata-coord/strata/tiers"
+	"github.com/strata-coord/strata/tiers/internal/tree"
+)
+
+// Options of a [Tier].
+type Options struct {
+	// Contract is what the tier promises; what it doesn't offer is refused. Zero: everything.
+	Contract tiers.Contract
+	// Mounts are znodes that exist from the start and can't be deleted, as the mount points of a tier with a tree of its own.
+	Mounts []string
+}
+
+// Full is the contract of a tier that offers everything.
+var Full = tiers.Contract{
+	Tier: "memory", Linearizable: true, Conditional: true, Multi: true, Sequential: true, Ephemeral: true,
+	Expiring: true, ACLs: true, ReplicatedZxids: true, MinorityWritable: true,
+}
+
+// origin is the one member, in its one incarnation.
+var origin = tree.Origin{Member: 1, Incarnation: 1}
+
+// Tier is one tree in memory.
+type Tier struct {
+	contract tiers.Contract
+	mounts   map[string]bool
+	tree     *tree.Tree
+
+	mu       sync.Mutex    // held while the tree changes, and while a read is placed
+	number   uint64        // of the last txn; guarded by mu
+	closed   bool          // guarded by mu
+	down     error         // why everything is refused; guarded by mu
+	held     int           // holds that are not released yet; guarded by mu
+	waiting  []func()      // what was asked while held, in order; guarded by mu
+	answers  []func()      // completions due once mu is released; guarded by mu
+	advanced chan struct{} // closed and replaced when the zxid rises; guarded by mu
+
+	timers  timers
+	endMu   sync.Mutex
+	endings []func(tiers.SessionID) // guarded by endMu
+}
+
+var _ tiers.Tier = (*Tier)(nil)
+
+// New makes an empty tree.
+func New(o Options) *Tier {
+	if o.Contract == (tiers.Contract{}) {
+		o.Contract = Full
+	}
+	t := &Tier{contract: o.Contract, mounts: make(map[string]bool), tree: tree.New(), advanced: make(chan struct{})}
+	t.timers.expired = t.expire
+	t.tree.OnSessionMove(func(s tree.SessionInfo) { t.timers.start(s.ID, s.Timeout) })
+	t.tree.OnSessionEnd(t.sessionEnded)
+	for _, m := range o.Mounts {
+		t.mounts[m] = true
+		t.mount(m)
+	}
+	return t
+}
+
+// mount creates path and what is above it.
+func (t *Tier) mount(path string) {
+	for i := 1; i <= len(path); i++ {
+		if i == len(path) || path[i] == '/' {
+			// The parents may exist already: nothing else can be wrong.
+			_, _ = t.apply(&tiers.Txn{Ops: []tiers.Op{{Kind: tiers.OpCreate, Path: path[:i], ACL: tiers.OpenACL}}})
+		}
+	}
+}
+
+// Close refuses everything from now on with ErrClosed and stops the timers. Sessions do not end.
+func (t *Tier) Close() {
+	t.timers.close()
+	t.mu.Lock()
+	t.closed = true
+	waiting := t.waiting
+	t.waiting = nil
+	for _, f := range waiting {
+		f()
+	}
+	t.unlock()
+}
+
+// SetUnavailable refuses reads and txns with err (as a member without a majority does) until it is called with nil.
+func (t *Tier) SetUnavailable(err error) {
+	t.mu.Lock()
+	t.down = err
+	t.mu.Unlock()
+}
+
+// Hold keeps back what is asked of Submit and Follow from now on, in order, until release is called.
+func (t *Tier) Hold() (release func()) {
+	t.mu.Lock()
+	t.held++
+	t.mu.Unlock()
+	return sync.OnceFunc(func() {
+		t.mu.Lock()
+		t.held--
+		if t.held == 0 {
+			waiting := t.waiting
+			t.waiting = nil
+			for _, f := range waiting {
+				f()
+			}
+		}
+		t.unlock()
+	})
+}
+
+// unlock releases mu and completes what was decided under it, as a Pending's followers may call the tier.
+func (t *Tier) unlock() {
+	answers := t.answers
+	t.answers = nil
+	t.mu.Unlock()
+	for _, f := range answers {
+		f()
+	}
+}
+
+// do runs f under mu, now or when the holds are released.
+func (t *Tier) do(f func()) {
+	t.mu.Lock()
+	if t.held > 0 && !t.closed {
+		t.waiting = append(t.waiting, f)
+	} else {
+		f()
+	}
+	t.unlock()
+}
+
+// refusal is why nothing is answered, if so. Callers hold mu.
+func (t *Tier) refusal() error {
+	if t.closed {
+		return tiers.ErrClosed
+	}
+	return t.down
+}
+
+// Submit applies txn.
+func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
+	p := new(tiers.Pending)
+	t.do(func() {
+		r, err := t.submit(&txn)
+		t.answers = append(t.answers, func() { p.Complete(r, err) })
+	})
+	endWith(ctx, p)
+	return p
+}
+
+// submit is Submit under mu.
+func (t *Tier) submit(txn *tiers.Txn) (tiers.Receipt, error) {
+	if err := t.refusal(); err != nil {
+		op := tiers.OpError{Op: "submit", Err: err}
+		if len(txn.Ops) > 0 {
+			op.Path = txn.Ops[0].Path
+		}
+		return tiers.Receipt{Zxid: t.tree.Zxid()}, &op
+	}
+	if i, err := t.offered(txn); err != nil {
+		return tiers.Receipt{Zxid: t.tree.Zxid(), Results: failed(len(txn.Ops), i, err)}, err
+	}
+	return t.apply(txn)
+}
+
+// apply gives txn its number. Callers hold mu (or are New).
+func (t *Tier) apply(txn *tiers.Txn) (tiers.Receipt, error) {
+	t.number++
+	r, err := t.tree.Apply(time.Now().UnixMilli(), origin, t.number, txn)
+	if err == nil {
+		t.advance()
+	}
+	return r, err
+}
+
+// advance wakes who waits for a zxid. Callers hold mu (or are New).
+func (t *Tier) advance() {
+	close(t.advanced)
+	t.advanced = make(chan struct{})
+}
+
+func failed(n, at int, err error) []tiers.Result {
+	rs := make([]tiers.Result, n)
+	for i := range rs {
+		switch {
+		case i < at:
+			rs[i].Err = tiers.ErrRolledBack
+		case i == at:
+			rs[i].Err = err
+		default:
+			rs[i].Err = tiers.ErrNotTried
+		}
+	}
+	return rs
+}
+
+// Read answers q once AtLeast is applied.
+func (t *Tier) Read(ctx context.Context, q tiers.Query) (tiers.View, error) {
+	for {
+		t.mu.Lock()
+		if t.refusal() != nil || t.tree.Zxid() >= q.AtLeast {
+			v, err := t.read(q)
+			t.mu.Unlock()
+			return v, err
+		}
+		advanced := t.advanced
+		t.mu.Unlock()
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return tiers.View{}, &tiers.OpError{Op: "read", Path: q.Path, Err: context.Cause(ctx)}
+		}
+	}
+}
+
+// read is Read under mu.
+func (t *Tier) read(q tiers.Query) (tiers.View, error) {
+	if err := t.refusal(); err != nil {
+		return tiers.View{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "read", Path: q.Path, Err: err}
+	}
+	return t.tree.Read(q)
+}
+
+// Follow answers q at its place: behind everything that was asked of this tier before, of which `after` must be a part.
+func (t *Tier) Follow(ctx context.Context, q tiers.Query, _ *tiers.Pending) *tiers.Pending {
+	p := new(tiers.Pending)
+	t.do(func() {
+		v, err := t.read(q)
+		t.answers = append(t.answers, func() { p.Complete(tiers.Receipt{Zxid: v.Zxid, View: v}, err) })
+	})
+	endWith(ctx, p)
+	return p
+}
+
+// endWith completes p with ErrUnknownOutcome when ctx ends first.
+func endWith(ctx context.Context, p *tiers.Pending) {
+	if _, _, done := p.Result(); done || ctx.Done() == nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() {
+		p.Complete(tiers.Receipt{}, &tiers.UnknownOutcomeError{Cause: context.Cause(ctx)})
+	})
+	p.Then(func(tiers.Receipt, error) { stop() })
+}
+
+// AddWatch arms a watch from now on.
+func (t *Tier) AddWatch(path string, scope tiers.Scope, w tiers.Watcher) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return &tiers.OpError{Op: "watch", Path: path, Err: tiers.ErrClosed}
+	}
+	t.tree.Hub().Add(path, scope, w)
+	return nil
+}
+
+// HasWatch tells whether w watches path so.
+func (t *Tier) HasWatch(w tiers.Watcher, path string, scope tiers.Scope) bool {
+	return t.tree.Hub().Has(path, scope, w)
+}
+
+// Unwatch removes watches of w.
+func (t *Tier) Unwatch(w tiers.Watcher, path string, scope tiers.Scope) bool {
+	return t.tree.Hub().Remove(path, scope, w)
+}
+
+// Contract is the same for every path.
+func (t *Tier) Contract(string) tiers.Contract { return t.contract }
+
+// Stats are the figures that a listener reports about its tree.
+func (t *Tier) Stats() tree.Stats { return t.tree.Stats() }
+
+// Zxid is that of the last successful txn.
+func (t *Tier) Zxid() tiers.Zxid { return t.tree.Zxid() }
+
+// WatchStats counts watchers, watched paths and watches.
+func (t *Tier) WatchStats() (watchers, paths, watches int) { return t.tree.Hub().Stats() }
