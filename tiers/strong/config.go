@@ -1,0 +1,118 @@
+// Package strong is the linearizable tier: a replicated tree whose commit order hashicorp/raft decides.
+//
+// # The way of a write
+//
+// Submit numbers the txn and queues it in this member's outbox. The sender carries the queue to the leader over one stream;
+// the leader's proposer packs what all members sent into one raft entry; every member applies the entry to its tree; and the
+// outbox of the member that was asked completes the Pending when its own tree has applied the txn. The answer comes out of
+// the log, never out of the leader's mouth.
+//
+// # Exactly once
+//
+// Each member numbers its txns 1, 2, 3, ... under (member number, incarnation). After a change of leader, a broken stream or a
+// silence, the outbox sends everything unanswered again, in order; the tree skips the numbers that it has seen.
+//
+// # Linearizable reads
+//
+// See round.go. hashicorp/raft's VerifyLeader is not a read barrier and is never used.
+package strong
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/strata-coord/strata/internal/peernet"
+)
+
+// Config is what Open needs. Durations of zero take the default.
+type Config struct {
+	Name     string   // raft id of this member: unique in the cluster, the same at every start
+	Identity [16]byte // of the data directory: two members with one name differ in it
+	Dir      string   // where log, vote and snapshots live
+	Port     *peernet.Port
+	// Advertise is the address under which the other members reach Port.
+	Advertise string
+	// Resolve finds the address of a member now. It is asked at each dial; when it does not know, the address of the raft configuration is used.
+	Resolve func(name string) (addr string, ok bool)
+	Logger  *slog.Logger
+
+	// Heartbeat is how long a follower waits for its leader before it stands for election: detection takes one to three of
+	// it. Shorter fails over faster and tolerates less: it must exceed scheduling pauses and 4 round trips. Default 100ms.
+	Heartbeat time.Duration
+	// Patience is how long a request waits for a leader before it is refused with ErrUnavailable. Default 5s: an election is a pause.
+	Patience time.Duration
+	// TouchInterval is how often touched sessions are reported to the voters, in one batch each. Default 250ms.
+	TouchInterval time.Duration
+	// FreshInterval is how often a member that is asked for its staleness learns the commit index. Default 200ms.
+	FreshInterval time.Duration
+	// MaxTxn bounds the encoded size of one txn in bytes. Default 4 MiB.
+	MaxTxn int
+
+	// Stores replaces the stores in Dir, for tests on fake time.
+	Stores func() (*Stores, error)
+}
+
+// Stores are raft's three stores, and what closes them.
+type Stores struct {
+	Log       raft.LogStore
+	Stable    raft.StableStore
+	Snapshots raft.SnapshotStore
+	// Incarnation is this start's number: greater than any earlier start's of the same data.
+	Incarnation uint32
+	Closers     []io.Closer
+}
+
+func (c *Config) setDefaults() error {
+	switch {
+	case c.Name == "":
+		return errors.New("strong: Config.Name is empty: give the member a name")
+	case c.Port == nil:
+		return errors.New("strong: Config.Port is missing")
+	case c.Dir == "" && c.Stores == nil:
+		return errors.New("strong: Config.Dir is empty: say where the log shall live")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Advertise == "" {
+		c.Advertise = c.Port.Addr().String()
+	}
+	if c.Resolve == nil {
+		c.Resolve = func(string) (string, bool) { return "", false }
+	}
+	setDuration(&c.Heartbeat, 100*time.Millisecond)
+	setDuration(&c.Patience, 5*time.Second)
+	setDuration(&c.TouchInterval, 250*time.Millisecond)
+	setDuration(&c.FreshInterval, 200*time.Millisecond)
+	if c.MaxTxn == 0 {
+		c.MaxTxn = 4 << 20
+	}
+	return nil
+}
+
+func setDuration(d *time.Duration, otherwise time.Duration) {
+	if *d == 0 {
+		*d = otherwise
+	}
+}
+
+func (c *Config) raft() *raft.Config {
+	rc := raft.DefaultConfig()
+	rc.LocalID = raft.ServerID(c.Name)
+	rc.HeartbeatTimeout = c.Heartbeat
+	rc.ElectionTimeout = c.Heartbeat
+	rc.LeaderLeaseTimeout = c.Heartbeat * 4 / 5
+	rc.CommitTimeout = 50 * time.Millisecond // the last resort behind a beat
+	rc.MaxAppendEntries = 256
+	rc.SnapshotInterval = 30 * time.Second
+	rc.SnapshotThreshold = 16384
+	rc.TrailingLogs = 8192
+	rc.ShutdownOnRemove = false
+	rc.NoLegacyTelemetry = true
+	rc.Logger = newHCLog(c.Logger)
+	return rc
+}

@@ -1,0 +1,175 @@
+package strong
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/strata-coord/strata/tiers"
+	"github.com/strata-coord/strata/tiers/internal/tree"
+)
+
+// fsm is the tier as raft sees it. Its methods run on raft's one apply goroutine, so they are the only writer of the tree.
+type fsm struct{ *Tier }
+
+var _ raft.ConfigurationStore = fsm{}
+
+// Apply applies one entry. What can't be decoded is the same on every member, so it is skipped on every member.
+func (t fsm) Apply(l *raft.Log) any {
+	<-t.started
+	e, err := tree.DecodeEntry(l.Data)
+	if err != nil {
+		t.log.Error("skipped an entry of the log that this version cannot read: is a newer version running elsewhere?",
+			"index", l.Index, "term", l.Term, "err", err)
+	} else {
+		t.apply(l, e)
+	}
+	t.publish(l.Index)
+	t.beatAfter(l)
+	return nil
+}
+
+// StoreConfiguration lets the applied index reach configuration entries too: with it, every index up to the commit index of a
+// leader that has committed its term-start arrives here.
+func (t fsm) StoreConfiguration(index uint64, _ raft.Configuration) { t.publish(index) }
+
+func (t *Tier) publish(index uint64) {
+	t.zxid.rise(uint64(t.tree.Zxid()))
+	t.applied.rise(index)
+}
+
+func (t *Tier) apply(l *raft.Log, e *tree.Entry) {
+	own := t.origin()
+	for i := range e.Batches {
+		b := &e.Batches[i]
+		if b.Origin == own && own.Member != 0 {
+			t.applyOwn(e.At, b)
+		} else {
+			t.applyForeign(e.At, b)
+		}
+	}
+	if len(e.Expire) > 0 {
+		t.tree.Expire(e.At, e.Expire)
+	}
+	if len(e.Key) > 0 {
+		t.tree.SetKey(e.Key)
+	}
+	if r := e.Register; r != nil {
+		if n := t.tree.Register(r.Name, r.Identity); r.Name == t.cfg.Name && r.Identity == t.cfg.Identity {
+			t.registered(n)
+		}
+	}
+	if s := e.TermStart; s != nil && s.Member == t.cfg.Name {
+		t.lead.started(l.Term)
+		t.outbox.signal()
+	}
+}
+
+func (t *Tier) applyForeign(at int64, b *tree.Batch) {
+	for i := range b.Txns {
+		if _, err := t.tree.Apply(at, b.Origin, b.First+uint64(i), &b.Txns[i]); errors.Is(err, tree.ErrGap) || errors.Is(err, tree.ErrOldIncarnation) {
+			return
+		}
+	}
+}
+
+// applyOwn applies what this member sent, runs the reads placed between its txns, and answers.
+func (t *Tier) applyOwn(at int64, b *tree.Batch) {
+	for i := range b.Txns {
+		n := b.First + uint64(i)
+		inc, last := t.tree.Last(b.Origin.Member)
+		if inc < b.Origin.Incarnation {
+			last = 0
+		}
+		switch {
+		case n <= last && inc == b.Origin.Incarnation: // a repeat
+			continue
+		case n > last+1: // a gap: what came before was lost with a leader
+			t.outbox.rewind()
+			return
+		}
+		t.outbox.place.Lock()
+		before := t.outbox.placedBefore(n)
+		views := t.readAll(before)
+		receipt, err := t.tree.Apply(at, b.Origin, n, &b.Txns[i])
+		t.outbox.place.Unlock()
+
+		completeReads(before, views)
+		if errors.Is(err, tree.ErrRepeat) {
+			continue
+		}
+		pending, after := t.outbox.answer(n)
+		if pending != nil {
+			pending.Complete(receipt, err)
+		}
+		completeReads(after, t.readAll(after))
+	}
+}
+
+type answer struct {
+	view tiers.View
+	err  error
+}
+
+func (t *Tier) readAll(fs []*follower) []answer {
+	if len(fs) == 0 {
+		return nil
+	}
+	as := make([]answer, len(fs))
+	for i, f := range fs {
+		as[i].view, as[i].err = t.tree.Read(f.query)
+	}
+	return as
+}
+
+func completeReads(fs []*follower, as []answer) {
+	for i, f := range fs {
+		f.pending.Complete(tiers.Receipt{Zxid: as[i].view.Zxid, View: as[i].view}, as[i].err)
+	}
+}
+
+// Snapshot is O(1): the tree goes on while Persist streams the state of this moment.
+func (t fsm) Snapshot() (raft.FSMSnapshot, error) {
+	s, err := t.tree.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("strong: take a snapshot: %w", err)
+	}
+	return &snapshot{s}, nil
+}
+
+type snapshot struct{ s *tree.Snapshot }
+
+func (s *snapshot) Persist(sink raft.SnapshotSink) error {
+	if _, err := s.s.WriteTo(sink); err != nil {
+		return errors.Join(fmt.Errorf("strong: write snapshot %s: %w", sink.ID(), err), sink.Cancel())
+	}
+	return sink.Close()
+}
+
+func (s *snapshot) Release() { s.s.Release() }
+
+// Restore replaces the tree, at start and when this member was too far behind for the log.
+func (t fsm) Restore(r io.ReadCloser) error {
+	defer r.Close()
+	if err := t.tree.Restore(r); err != nil {
+		return fmt.Errorf("strong: restore a snapshot: %w", err)
+	}
+	for n, m := range t.tree.Members() {
+		if m.Name == t.cfg.Name && m.Identity == t.cfg.Identity {
+			t.registered(n)
+		}
+	}
+	if own := t.origin(); own.Member != 0 {
+		if inc, last := t.tree.Last(own.Member); inc == own.Incarnation {
+			unknown, reads := t.outbox.skipTo(last)
+			for _, p := range unknown {
+				p.Complete(tiers.Receipt{}, &tiers.UnknownOutcomeError{Cause: errors.New("the answer was lost when this member caught up by a snapshot")})
+			}
+			completeReads(reads, t.readAll(reads))
+		}
+	}
+	t.publish(0)
+	return nil
+}

@@ -1,0 +1,150 @@
+package strong
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/strata-coord/strata/internal/peernet"
+)
+
+// streamLayer carries raft's connections over the member's one port. It knows them all: raft's transport does not close those
+// that it accepted, nor every one that it dialled.
+type streamLayer struct {
+	net.Listener
+	port      *peernet.Port
+	advertise string
+
+	mu    sync.Mutex
+	conns map[*trackedConn]struct{} // guarded by mu; nil after Close
+}
+
+type trackedConn struct {
+	net.Conn
+	layer *streamLayer
+}
+
+func (c *trackedConn) Close() error {
+	c.layer.mu.Lock()
+	delete(c.layer.conns, c)
+	c.layer.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (s *streamLayer) track(c net.Conn, err error) (net.Conn, error) {
+	if err != nil {
+		return nil, err
+	}
+	t := &trackedConn{Conn: c, layer: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == nil {
+		return nil, errors.Join(net.ErrClosed, c.Close())
+	}
+	s.conns[t] = struct{}{}
+	return t, nil
+}
+
+func (s *streamLayer) Accept() (net.Conn, error) { return s.track(s.Listener.Accept()) }
+
+func (s *streamLayer) Close() error {
+	err := s.Listener.Close()
+	s.mu.Lock()
+	conns := s.conns
+	s.conns = nil
+	s.mu.Unlock()
+	for c := range conns {
+		c.Conn.Close()
+	}
+	return err
+}
+
+func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return s.track(s.port.Dial(ctx, peernet.Raft, string(address)))
+}
+
+// Addr is the address that raft tells others.
+func (s *streamLayer) Addr() net.Addr { return advertised(s.advertise) }
+
+type advertised string
+
+func (a advertised) Network() string { return "tcp" }
+func (a advertised) String() string  { return string(a) }
+
+// transport is raft's network transport, with a way in for messages that came by our own streams.
+type transport struct {
+	*raft.NetworkTransport
+	injected chan raft.RPC
+	merged   chan raft.RPC
+	closed   chan struct{}
+	work     sync.WaitGroup
+	once     sync.Once
+}
+
+func newTransport(c *raft.NetworkTransportConfig) *transport {
+	t := &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(c),
+		injected:         make(chan raft.RPC), merged: make(chan raft.RPC), closed: make(chan struct{}),
+	}
+	t.work.Go(t.merge)
+	return t
+}
+
+// Consumer is where raft takes its messages.
+func (t *transport) Consumer() <-chan raft.RPC { return t.merged }
+
+func (t *transport) merge() {
+	for {
+		var rpc raft.RPC
+		select {
+		case rpc = <-t.NetworkTransport.Consumer():
+		case rpc = <-t.injected:
+		case <-t.closed:
+			return
+		}
+		select {
+		case t.merged <- rpc:
+		case <-t.closed:
+			return
+		}
+	}
+}
+
+func (t *transport) Close() error {
+	var err error
+	t.once.Do(func() {
+		close(t.closed)
+		err = t.NetworkTransport.Close()
+		t.work.Wait()
+	})
+	return err
+}
+
+// addresses finds a member's address by its name at each dial: raft's ids are names.
+type addresses struct{ t *Tier }
+
+func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if addr, ok := a.t.cfg.Resolve(string(id)); ok {
+		return raft.ServerAddress(addr), nil
+	}
+	return "", errNoAddress(id)
+}
+
+// errNoAddress makes raft fall back to the address of its configuration.
+type errNoAddress raft.ServerID
+
+func (e errNoAddress) Error() string { return "no other address is known for " + string(e) }
+
+func (t *Tier) dialPeer(ctx context.Context, name string) (net.Conn, error) {
+	addr, err := t.address(name)
+	if err != nil {
+		return nil, err
+	}
+	return t.cfg.Port.Dial(ctx, peernet.Strong, addr)
+}
