@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
 	"go.etcd.io/bbolt"
 )
 
@@ -33,7 +34,10 @@ func openStores(c *Config) (_ *Stores, err error) {
 	if err := os.MkdirAll(logDir, 0o700); err != nil {
 		return nil, fmt.Errorf("strong: make the log directory: %w", err)
 	}
-	log, err := wal.Open(logDir, wal.WithLogger(hc.Named("wal")), wal.WithSegmentSize(16<<20))
+	// The log's Close leaves its metadata open, and locked; so it is ours to close, after the log.
+	meta := new(metadb.BoltMetaDB)
+	s.Closers = append(s.Closers, meta)
+	log, err := wal.Open(logDir, wal.WithLogger(hc.Named("wal")), wal.WithSegmentSize(16<<20), wal.WithMetaStore(meta))
 	if err != nil {
 		return nil, fmt.Errorf("strong: open the log in %s: %w", logDir, err)
 	}
