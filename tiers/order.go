@@ -19,7 +19,13 @@ type place struct {
 	tier    Tier
 	session SessionID // whose order it belongs to; 0: nobody's
 	// in is the tier's own Pending; nil while the request waits in a lane.
-	in *Pending
+	in  *Pending
+	txn bool // it is a txn
+}
+
+// known tells whether t knows the place of at.in: it or the keeper of its tree gave it out.
+func (at *place) known(t Tier) bool {
+	return at.in != nil && (at.tier == t || at.tier == treeOf(t) || (at.txn && sameTree(at.tier, t)))
 }
 
 // A lane is one session's requests to one tree, the first of which follows an answer of another tree.
@@ -65,7 +71,7 @@ func (o *order) submit(ctx context.Context, t Tier, txn Txn) *Pending {
 		o.mu.Lock()
 		if l := o.lanes[key]; l != nil {
 			p := new(Pending)
-			at := place{tier: t, session: txn.Session}
+			at := place{tier: t, session: txn.Session, txn: true}
 			l.steps = append(l.steps, &step{ready: true, run: func() { o.enter(p, at, t.Submit(ctx, txn), nil) }})
 			o.mu.Unlock()
 			o.track(p, at)
@@ -76,7 +82,7 @@ func (o *order) submit(ctx context.Context, t Tier, txn Txn) *Pending {
 		o.mu.Unlock()
 	}
 	p := t.Submit(ctx, txn)
-	o.track(p, place{tier: t, session: txn.Session, in: p})
+	o.track(p, place{tier: t, session: txn.Session, txn: true, in: p})
 	return p
 }
 
@@ -105,10 +111,10 @@ func (o *order) follow(ctx context.Context, t Tier, q Query, after *Pending, mer
 	}
 	if !done {
 		o.mu.Lock()
-		before, known := o.places[after]
+		before := o.places[after]
 		o.mu.Unlock()
 		at.session = before.session
-		if !known || before.in == nil || !sameTree(before.tier, t) {
+		if !before.known(t) {
 			return o.wait(ctx, at, q, after, merge)
 		}
 		after = before.in

@@ -16,7 +16,8 @@ type Route struct {
 }
 
 // SharedTree is implemented by a tier that shows, under another contract, the tree that another tier keeps. A [Router] takes
-// both for one tree: a mount of such a tier is an ordinary znode, and a txn over both is no txn over several trees.
+// both for one tree: a mount of such a tier is an ordinary znode, and a txn over both is no txn over several trees. Its Submit
+// returns the Pending of that other tier.
 type SharedTree interface{ TreeOf() Tier }
 
 // Router joins tiers into one tree: the longest prefix that ends at a border of path components decides. It is a [Tier].

@@ -7,6 +7,7 @@ package memtier
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -31,20 +32,23 @@ var Full = tiers.Contract{
 // origin is the one member, in its one incarnation.
 var origin = tree.Origin{Member: 1, Incarnation: 1}
 
+var errForeign = fmt.Errorf("%w: a Follow behind a Pending of another tier", tiers.ErrBadArguments)
+
 // Tier is one tree in memory.
 type Tier struct {
 	contract tiers.Contract
 	mounts   map[string]bool
 	tree     *tree.Tree
 
-	mu       sync.Mutex    // held while the tree changes, and while a read is placed
-	number   uint64        // of the last txn; guarded by mu
-	closed   bool          // guarded by mu
-	down     error         // why everything is refused; guarded by mu
-	held     int           // holds that are not released yet; guarded by mu
-	waiting  []func()      // what was asked while held, in order; guarded by mu
-	answers  []func()      // completions due once mu is released; guarded by mu
-	advanced chan struct{} // closed and replaced when the zxid rises; guarded by mu
+	mu       sync.Mutex                  // held while the tree changes, and while a read is placed
+	number   uint64                      // of the last txn; guarded by mu
+	closed   bool                        // guarded by mu
+	down     error                       // why everything is refused; guarded by mu
+	held     int                         // holds that are not released yet; guarded by mu
+	waiting  []func()                    // what was asked while held, in order; guarded by mu
+	given    map[*tiers.Pending]struct{} // the unanswered Pendings; guarded by mu
+	answers  []func()                    // completions due once mu is released; guarded by mu
+	advanced chan struct{}               // closed and replaced when the zxid rises; guarded by mu
 
 	timers  timers
 	endMu   sync.Mutex
@@ -58,7 +62,7 @@ func New(o Options) *Tier {
 	if o.Contract == (tiers.Contract{}) {
 		o.Contract = Full
 	}
-	t := &Tier{contract: o.Contract, mounts: make(map[string]bool), tree: tree.New(), advanced: make(chan struct{})}
+	t := &Tier{contract: o.Contract, mounts: make(map[string]bool), tree: tree.New(), given: make(map[*tiers.Pending]struct{}), advanced: make(chan struct{})}
 	t.timers.expired = t.expire
 	t.tree.OnSessionMove(func(s tree.SessionInfo) { t.timers.start(s.ID, s.Timeout) })
 	t.tree.OnSessionEnd(t.sessionEnded)
@@ -128,15 +132,28 @@ func (t *Tier) unlock() {
 	}
 }
 
-// do runs f under mu, now or when the holds are released.
-func (t *Tier) do(f func()) {
+// answer completes p with what f says under mu, now or when the holds are released, unless ctx ends first.
+func (t *Tier) answer(ctx context.Context, f func() (tiers.Receipt, error)) *tiers.Pending {
+	p := new(tiers.Pending)
+	step := func() {
+		r, err := f()
+		t.answers = append(t.answers, func() {
+			p.Complete(r, err)
+			t.mu.Lock()
+			delete(t.given, p)
+			t.mu.Unlock()
+		})
+	}
 	t.mu.Lock()
 	if t.held > 0 && !t.closed {
-		t.waiting = append(t.waiting, f)
+		t.given[p] = struct{}{}
+		t.waiting = append(t.waiting, step)
 	} else {
-		f()
+		step()
 	}
 	t.unlock()
+	endWith(ctx, p)
+	return p
 }
 
 // refusal is why nothing is answered, if so. Callers hold mu.
@@ -149,13 +166,7 @@ func (t *Tier) refusal() error {
 
 // Submit applies txn.
 func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
-	p := new(tiers.Pending)
-	t.do(func() {
-		r, err := t.submit(&txn)
-		t.answers = append(t.answers, func() { p.Complete(r, err) })
-	})
-	endWith(ctx, p)
-	return p
+	return t.answer(ctx, func() (tiers.Receipt, error) { return t.submit(&txn) })
 }
 
 // submit is Submit under mu.
@@ -231,15 +242,21 @@ func (t *Tier) read(q tiers.Query) (tiers.View, error) {
 	return t.tree.Read(q)
 }
 
-// Follow answers q at its place: behind everything that was asked of this tier before, of which `after` must be a part.
-func (t *Tier) Follow(ctx context.Context, q tiers.Query, _ *tiers.Pending) *tiers.Pending {
-	p := new(tiers.Pending)
-	t.do(func() {
+// Follow answers q at its place: behind all that was asked of this tier before. It refuses to follow an unanswered Pending that
+// it did not give out, as another tier would not know that one's place.
+func (t *Tier) Follow(ctx context.Context, q tiers.Query, after *tiers.Pending) *tiers.Pending {
+	if after != nil {
+		t.mu.Lock()
+		_, ours := t.given[after]
+		t.mu.Unlock()
+		if _, _, done := after.Result(); !ours && !done {
+			return tiers.Completed(tiers.Receipt{}, &tiers.OpError{Op: "read", Path: q.Path, Err: errForeign})
+		}
+	}
+	return t.answer(ctx, func() (tiers.Receipt, error) {
 		v, err := t.read(q)
-		t.answers = append(t.answers, func() { p.Complete(tiers.Receipt{Zxid: v.Zxid, View: v}, err) })
+		return tiers.Receipt{Zxid: v.Zxid, View: v}, err
 	})
-	endWith(ctx, p)
-	return p
 }
 
 // endWith completes p with ErrUnknownOutcome when ctx ends first.
