@@ -32,7 +32,7 @@ type reader struct{ tier tiers.Tier }
 
 func (r reader) Tier() tiers.Tier { return r.tier }
 
-// inBubble runs f on fake time. At its end the bubble fails the test if a goroutine of a Value is left.
+// inBubble runs f on fake time. At its end no goroutine and no watch of a Value may be left.
 func inBubble(t *testing.T, f func(t *testing.T, n node)) {
 	t.Helper()
 	t.Parallel()
@@ -40,6 +40,9 @@ func inBubble(t *testing.T, f func(t *testing.T, n node)) {
 		tier := memtier.New(memtier.Options{})
 		defer tier.Close()
 		f(t, node{tier})
+		if _, _, watches := tier.WatchStats(); watches != 0 {
+			t.Errorf("%d watches are left", watches)
+		}
 	})
 }
 

@@ -4,8 +4,9 @@ package steps
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"strings"
 	"time"
 
@@ -50,7 +51,7 @@ func (b *Backoff) Reset() { b.pause = 0 }
 // Next is the length of the next pause.
 func (b *Backoff) Next() time.Duration {
 	b.pause = min(max(2*b.pause, firstPause), lastPause)
-	return b.pause/2 + rand.N(b.pause/2)
+	return b.pause/2 + mathrand.N(b.pause/2)
 }
 
 // Wait pauses. It returns ctx's cause when ctx ends first.
@@ -102,11 +103,13 @@ func MakeAll(ctx context.Context, t tiers.Tier, path string) error {
 }
 
 // Settle returns once the fate of everything that session submitted so far for path's tier is sealed: it has been applied,
-// or never will be. It asks with a check of a znode that changes nothing, in the session's order, for as long as ctx lives.
+// or never will be. It asks for as long as ctx lives, in the session's order, with a txn that every tier offers and that
+// changes nothing: the deletion of a znode that never was.
 func Settle(ctx context.Context, t tiers.Tier, session tiers.SessionID, path string) error {
+	never := tiers.Op{Kind: tiers.OpDelete, Path: path + "/" + rand.Text(), Version: tiers.AnyVersion}
 	var pause Backoff
 	for {
-		_, err := tiers.Do(ctx, t, tiers.Txn{Session: session, Ops: []tiers.Op{{Kind: tiers.OpCheck, Path: path, Version: tiers.AnyVersion}}})
+		_, err := tiers.Do(ctx, t, tiers.Txn{Session: session, Ops: []tiers.Op{never}})
 		switch {
 		case err == nil, errors.Is(err, tiers.ErrNoNode):
 			return nil

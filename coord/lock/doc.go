@@ -1,0 +1,37 @@
+// Package lock has the recipes for mutual exclusion.
+//
+//	held, err := lock.New(node, "/locks/db/users/shards/00").Acquire(ctx)
+//	if err != nil {
+//		return err
+//	}
+//	defer held.Release(context.WithoutCancel(ctx))
+//	work(held.Context(), held.Token())
+//
+// # What a holder must do
+//
+// A lock in a distributed system can be lost while it is held: the process is paused, the network fails, and the cluster gives
+// the lock to another. Two things protect what the lock guards.
+//
+// [Held.Context] ends before anyone else can be granted the lock, unless an operator deletes the lock's znode by hand (then it ends
+// at the moment this member learns of it). Work under it, and stop when it ends.
+//
+// [Held.Token] is larger with every grant of the lock, for ever. Send it with each write to the guarded resource, and let the
+// resource refuse a token smaller than one it has seen. That also stops a process that was paused between looking at its
+// context and writing.
+//
+// # In the tree
+//
+// The lock is a persistent znode at its path, made when it is missing. Each contender is an ephemeral sequential child; the one
+// with the lowest sequence number holds the lock, and each other waits for the one just before it to go, so that a release
+// wakes one waiter. The names are those of other clients, who contend for the same lock:
+//
+//	<32 hex digits>__lock__<sequence>      kazoo's Lock; ours by default
+//	_c_<uuid>-lock-<sequence>              Curator's InterProcessMutex, go-zookeeper's Lock; ours with [CuratorNames]
+//	lock-<sequence>                        older recipes
+//
+// All of these are contenders to us. The others don't all see each other: kazoo counts other names only when its extra_lock_patterns say
+// so ("lock-" for ours with CuratorNames), Curator orders only names like its own, go-zookeeper takes all. So use the default
+// where kazoo or go-zookeeper share the lock, CuratorNames where Curator or go-zookeeper do.
+//
+// The path must be on a linearizable route with sequential ephemerals: the strong tier's.
+package lock
