@@ -108,8 +108,11 @@ func (t *Tier) handleBeat(ctx context.Context, body []byte) error {
 	if err := msgpack.Unmarshal(body, &b); err != nil {
 		return fmt.Errorf("malformed beat: %w", err)
 	}
-	if b.Term != t.raft.CurrentTerm() || t.raft.State() != raft.Follower ||
-		b.CommitIndex <= t.raft.CommitIndex() || b.CommitIndex > t.raft.LastIndex() {
+	// A beat may overtake the entry, when the other members were a majority without this one.
+	waitCtx, cancel := context.WithTimeout(ctx, t.cfg.Heartbeat/2)
+	defer cancel()
+	if t.stored.wait(waitCtx, b.CommitIndex) != nil ||
+		b.Term != t.raft.CurrentTerm() || t.raft.State() != raft.Follower || b.CommitIndex <= t.raft.CommitIndex() {
 		return nil
 	}
 	answered := make(chan raft.RPCResponse, 1)

@@ -87,3 +87,25 @@ func (s *Stores) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// notedLog is raft's log, which notes how far it reaches.
+type notedLog struct {
+	raft.LogStore
+	stored *waterline
+}
+
+func (l notedLog) StoreLog(x *raft.Log) error { return l.StoreLogs([]*raft.Log{x}) }
+
+func (l notedLog) StoreLogs(xs []*raft.Log) error {
+	err := l.LogStore.StoreLogs(xs)
+	if err == nil && len(xs) > 0 {
+		l.stored.rise(xs[len(xs)-1].Index)
+	}
+	return err
+}
+
+// IsMonotonic passes on what raft-wal needs raft to know: that it takes no gaps.
+func (l notedLog) IsMonotonic() bool {
+	m, ok := l.LogStore.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
+}

@@ -33,6 +33,7 @@ type Tier struct {
 	peers     *peers
 
 	tree     *tree.Tree
+	stored   waterline // raft index; it does not fall when entries that never were committed are cut off
 	applied  waterline // raft index
 	zxid     waterline
 	outbox   *outbox
@@ -123,7 +124,7 @@ func (t *Tier) startRaft() error {
 		Timeout:               10 * time.Second,
 		Logger:                rc.Logger.Named("transport"),
 	})
-	r, err := raft.NewRaft(rc, fsm{t}, t.stores.Log, t.stores.Stable, t.stores.Snapshots, t.transport)
+	r, err := raft.NewRaft(rc, fsm{t}, notedLog{t.stores.Log, &t.stored}, t.stores.Stable, t.stores.Snapshots, t.transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("strong: start raft from %s: %w", t.cfg.Dir, err), t.transport.Close())
 	}
