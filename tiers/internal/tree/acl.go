@@ -8,106 +8,169 @@ import (
 	"github.com/strata-coord/strata/tiers"
 )
 
-// allowed tells whether one of the ACL's entries grants one of perms to one of the caller's identities (zk-protocol 8). An
-// empty ACL is open, and super passes.
-func allowed(acl []tiers.ACL, perms tiers.Perm, caller []tiers.Identity) bool {
-	if len(acl) == 0 {
+// acl is an access control list as znodes share it: few lists, many znodes. All but refs is immutable.
+type acl struct {
+	entries []tiers.ACL
+	key     string     // entries, encoded
+	world   tiers.Perm // what everyone may do
+	nets    []grant    // the ip entries, parsed
+	refs    int        // states in the tree that have it; guarded by Tree.mu
+}
+
+// grant is what callers from some addresses may do.
+type grant struct {
+	perms tiers.Perm
+	from  netip.Prefix
+}
+
+// intern returns the one acl of these entries. It is kept while a state in the tree has it.
+func (t *Tree) intern(entries []tiers.ACL) *acl {
+	t.scratch = appendACL(t.scratch[:0], entries)
+	if a, ok := t.acls[string(t.scratch)]; ok {
+		return a
+	}
+	a := &acl{entries: slices.Clone(entries), key: string(t.scratch)}
+	for _, e := range entries {
+		switch e.Who.Scheme {
+		case "world":
+			a.world |= e.Perms
+		case "ip":
+			if p, ok := parseNet(e.Who.ID); ok {
+				a.nets = append(a.nets, grant{e.Perms, p})
+			}
+		}
+	}
+	t.acls[a.key] = a
+	return a
+}
+
+func (t *Tree) grip(a *acl) {
+	if a.refs++; a.refs == 1 {
+		t.acls[a.key] = a // it may have been dropped before: by a step that is being taken back
+	}
+}
+
+func (t *Tree) dropACL(a *acl) {
+	if a.refs--; a.refs == 0 && t.acls[a.key] == a {
+		delete(t.acls, a.key)
+	}
+}
+
+// allows tells whether an entry grants one of perms to one of the caller's identities (zk-protocol 8.2). An empty list is
+// open, and super passes.
+func (a *acl) allows(perms tiers.Perm, caller []tiers.Identity) bool {
+	if len(a.entries) == 0 || a.world&perms != 0 {
 		return true
 	}
-	for _, a := range acl {
-		if a.Perms&perms != 0 && a.Who.Scheme == "world" && a.Who.ID == "anyone" {
-			return true
-		}
-	}
 	for _, c := range caller {
-		if c.Scheme == "super" {
-			return true
-		}
-		for _, a := range acl {
-			if a.Perms&perms != 0 && a.Who.Scheme == c.Scheme && (a.Who.ID == c.ID || (c.Scheme == "ip" && matchIP(a.Who.ID, c.ID))) {
+		switch c.Scheme {
+		case "super":
+			if c.ID == "" {
 				return true
+			}
+		case "ip":
+			addr, err := netip.ParseAddr(c.ID)
+			if err != nil {
+				continue
+			}
+			addr = addr.Unmap().WithZone("")
+			for _, g := range a.nets {
+				if g.perms&perms != 0 && g.from.Contains(addr) {
+					return true
+				}
+			}
+		default:
+			for _, e := range a.entries {
+				if e.Perms&perms != 0 && e.Who == c {
+					return true
+				}
 			}
 		}
 	}
 	return false
 }
 
-func parsePrefix(s string) (netip.Prefix, bool) {
-	if p, err := netip.ParsePrefix(s); err == nil {
+// redacted hides the secrets of digest ids from callers who may not administer the znode.
+func (a *acl) redacted(caller []tiers.Identity) []tiers.ACL {
+	if a.allows(tiers.PermAdmin, caller) {
+		return a.entries
+	}
+	out := slices.Clone(a.entries)
+	for i, e := range out {
+		if user, _, found := strings.Cut(e.Who.ID, ":"); e.Who.Scheme == "digest" && found {
+			out[i].Who.ID = user + ":x"
+		}
+	}
+	return out
+}
+
+// parseNet reads an address, or a network in CIDR form, of either family. Addresses of IPv4 in IPv6 dress are IPv4.
+func parseNet(s string) (netip.Prefix, bool) {
+	if strings.IndexByte(s, '/') >= 0 {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return netip.Prefix{}, false
+		}
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
 		return p.Masked(), true
 	}
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.Zone() != "" {
 		return netip.Prefix{}, false
 	}
+	a = a.Unmap()
 	return netip.PrefixFrom(a, a.BitLen()), true
 }
 
-func matchIP(pattern, addr string) bool {
-	p, ok := parsePrefix(pattern)
-	a, err := netip.ParseAddr(addr)
-	return ok && err == nil && p.Contains(a.Unmap())
-}
-
-// fixACL returns the list as it is stored: duplicates dropped, `auth` replaced by the caller's own identities. ok is false for
-// an invalid list.
-func fixACL(acl []tiers.ACL, caller []tiers.Identity) (fixed []tiers.ACL, ok bool) {
-	add := func(a tiers.ACL) {
-		if !slices.Contains(fixed, a) {
-			fixed = append(fixed, a)
+// storable returns the list of a create or setACL as it is stored (zk-protocol 8.3): duplicates dropped, `auth` replaced by
+// the caller's own credentials. ok is false for an invalid list. Schemes without a provider here can't be named, as in
+// ZooKeeper; `auth` still stores what a listener has authenticated.
+func storable(list []tiers.ACL, caller []tiers.Identity) (stored []tiers.ACL, ok bool) {
+	if len(list) == 1 && list[0].Who.Scheme != "auth" {
+		return list, nameable(list[0].Who)
+	}
+	seen := make(map[tiers.ACL]struct{}, len(list))
+	add := func(e tiers.ACL) {
+		if _, dup := seen[e]; !dup {
+			seen[e] = struct{}{}
+			stored = append(stored, e)
 		}
 	}
-	for _, a := range acl {
-		switch a.Who.Scheme {
-		case "auth":
-			some := false
-			for _, c := range caller {
-				switch c.Scheme {
-				case "digest", "sasl", "x509":
-					add(tiers.ACL{Perms: a.Perms, Who: c})
-					some = true
-				}
-			}
-			if !some {
+	for _, e := range list {
+		if e.Who.Scheme != "auth" {
+			if !nameable(e.Who) {
 				return nil, false
 			}
-		case "world":
-			if a.Who.ID != "anyone" {
-				return nil, false
+			add(e)
+			continue
+		}
+		some := false
+		for _, c := range caller {
+			switch c.Scheme {
+			case "digest", "sasl", "x509":
+				add(tiers.ACL{Perms: e.Perms, Who: c})
+				some = true
 			}
-			add(a)
-		case "digest":
-			if pieces := strings.Split(strings.TrimRight(a.Who.ID, ":"), ":"); len(pieces) != 2 {
-				return nil, false
-			}
-			add(a)
-		case "ip":
-			if _, ok := parsePrefix(a.Who.ID); !ok {
-				return nil, false
-			}
-			add(a)
-		case "sasl", "x509":
-			if a.Who.ID == "" {
-				return nil, false
-			}
-			add(a)
-		default:
+		}
+		if !some {
 			return nil, false
 		}
 	}
-	return fixed, len(fixed) > 0
+	return stored, len(stored) > 0
 }
 
-// redacted hides the secrets of digest ids from callers who may not administer the znode.
-func redacted(acl []tiers.ACL, caller []tiers.Identity) []tiers.ACL {
-	if allowed(acl, tiers.PermAdmin, caller) {
-		return acl
+// nameable tells whether an ACL may name who (zk-protocol 8.1).
+func nameable(who tiers.Identity) bool {
+	switch who.Scheme {
+	case "world":
+		return who.ID == "anyone"
+	case "digest":
+		return strings.Count(strings.TrimRight(who.ID, ":"), ":") == 1
+	case "ip":
+		_, ok := parseNet(who.ID)
+		return ok
 	}
-	out := slices.Clone(acl)
-	for i, a := range out {
-		if user, _, found := strings.Cut(a.Who.ID, ":"); a.Who.Scheme == "digest" && found {
-			out[i].Who.ID = user + ":x"
-		}
-	}
-	return out
+	return false
 }

@@ -1,16 +1,17 @@
 package tree
 
 import (
-	"bytes"
 	"fmt"
-	"math"
 
 	"github.com/strata-coord/strata/tiers"
 )
 
-// Apply applies txn number n of an origin. It takes the next zxid if it succeeds, and fires its events before it returns.
-// Errors: ErrRepeat, ErrGap, ErrOldIncarnation (nothing was done); else the *tiers.OpError of the op that failed, with all
-// Results in the receipt, and the number is used.
+// Apply applies txn number n of an origin, at the leader's time in milliseconds since the Unix epoch. It takes the next zxid
+// if it succeeds, and its events are fired before Apply returns.
+//
+// A member's numbers begin at 1 with each of its incarnations, and no number is applied twice or left out. Errors: ErrRepeat,
+// ErrGap, ErrOldIncarnation (nothing was done, the number is not used); else the *tiers.OpError of the op that failed, with all
+// Results in the receipt: nothing was done, but the number is used.
 func (t *Tree) Apply(at int64, from Origin, n uint64, txn *tiers.Txn) (tiers.Receipt, error) {
 	t.mu.Lock()
 	r, err := t.apply(at, from, n, txn)
@@ -20,25 +21,14 @@ func (t *Tree) Apply(at int64, from Origin, n uint64, txn *tiers.Txn) (tiers.Rec
 }
 
 func (t *Tree) apply(at int64, from Origin, n uint64, txn *tiers.Txn) (tiers.Receipt, error) {
-	p := t.origins[from.Member]
-	switch {
-	case from.Incarnation < p.incarnation:
-		return tiers.Receipt{Zxid: t.zxid}, ErrOldIncarnation
-	case from.Incarnation > p.incarnation:
-		p = position{incarnation: from.Incarnation}
+	if err := t.count(from, n); err != nil {
+		return tiers.Receipt{Zxid: t.zxid}, err
 	}
-	switch {
-	case n <= p.number:
-		return tiers.Receipt{Zxid: t.zxid}, ErrRepeat
-	case n > p.number+1:
-		return tiers.Receipt{Zxid: t.zxid}, ErrGap
-	}
-	p.number = n
-	t.origins[from.Member] = p
-
 	a := applying{Tree: t, at: t.clock(at), z: t.zxid + 1, from: from, txn: txn, results: make([]tiers.Result, len(txn.Ops))}
-	if err := a.admit(); err != nil {
-		return a.fail(0, err)
+	if len(txn.Ops) == 0 {
+		if err := a.admit(); err != nil {
+			return a.fail(0, err)
+		}
 	}
 	for i := range txn.Ops {
 		if err := a.do(&txn.Ops[i], &a.results[i]); err != nil {
@@ -46,69 +36,99 @@ func (t *Tree) apply(at int64, from Origin, n uint64, txn *tiers.Txn) (tiers.Rec
 		}
 	}
 	t.succeed(a.z)
-	return tiers.Receipt{Zxid: t.zxid, Results: a.results}, nil
+	return tiers.Receipt{Zxid: a.z, Results: a.results}, nil
+}
+
+// count accepts number n of an origin if it is the next one.
+func (t *Tree) count(from Origin, n uint64) error {
+	p := t.origins[from.Member]
+	switch {
+	case from.Incarnation < p.incarnation:
+		return ErrOldIncarnation
+	case from.Incarnation > p.incarnation:
+		p = position{incarnation: from.Incarnation}
+	}
+	switch {
+	case n <= p.number:
+		return ErrRepeat
+	case n > p.number+1:
+		return ErrGap
+	}
+	p.number = n
+	t.origins[from.Member] = p
+	return nil
 }
 
 // succeed makes what was changed the state of commit z.
 func (t *Tree) succeed(z tiers.Zxid) {
 	t.zxid = z
-	t.undo = t.undo[:0]
 	for _, ev := range t.events {
 		t.hub.Fire(ev)
 	}
-	clear(t.events)
-	t.events = t.events[:0]
+	t.forget()
 }
 
-// applying is one txn on its way into the tree.
+// event is to be fired if the txn succeeds.
+func (t *Tree) event(e tiers.EventType, path string, z *state, zxid tiers.Zxid) {
+	t.events = append(t.events, tiers.Event{Type: e, Path: path, Zxid: zxid, ACL: z.acl.entries})
+}
+
+// applying is one txn on its way into the tree. Each op sees what those before it have changed.
 type applying struct {
 	*Tree
-	at      int64
-	z       tiers.Zxid
-	from    Origin
-	txn     *tiers.Txn
-	results []tiers.Result
+	at       int64
+	z        tiers.Zxid // the commit that this will be
+	from     Origin
+	txn      *tiers.Txn
+	results  []tiers.Result
+	admitted bool // the session was looked at, and no op has changed it since
 }
 
-func (a *applying) fail(at int, err error) (tiers.Receipt, error) {
+// fail undoes what the ops before op i did.
+func (a *applying) fail(i int, err error) (tiers.Receipt, error) {
 	a.rollback()
-	for i := range a.results {
+	for j := range a.results {
 		switch {
-		case i < at:
-			a.results[i] = tiers.Result{Err: tiers.ErrRolledBack}
-		case i > at:
-			a.results[i] = tiers.Result{Err: tiers.ErrNotTried}
+		case j < i:
+			a.results[j] = tiers.Result{Err: tiers.ErrRolledBack}
+		case j > i:
+			a.results[j] = tiers.Result{Err: tiers.ErrNotTried}
 		default:
-			a.results[i] = tiers.Result{Err: err}
+			a.results[j] = tiers.Result{Err: err}
 		}
 	}
 	e := &tiers.OpError{Op: "txn", Err: err}
-	if at < len(a.txn.Ops) {
-		e.Op, e.Path = a.txn.Ops[at].Kind.String(), a.txn.Ops[at].Path
+	if i < len(a.txn.Ops) {
+		e.Op, e.Path = a.txn.Ops[i].Kind.String(), a.txn.Ops[i].Path
 	}
 	return tiers.Receipt{Zxid: a.zxid, Results: a.results}, e
 }
 
-// admit checks the session: it may have ended, and a member that it has left may not act for it any more.
+// admit checks the txn's session: it must not have ended, and a member that it has left may not act for it any more. A session
+// that the tree does not know is none of its business.
 func (a *applying) admit() error {
-	ops := a.txn.Ops
-	if len(ops) > 0 && (ops[0].Kind == tiers.OpOpenSession || ops[0].Kind == tiers.OpCloseSession) && len(ops) > 1 {
-		return fmt.Errorf("%w: ops on a session stand alone", tiers.ErrBadArguments)
-	}
-	if a.txn.Session == 0 || (len(ops) > 0 && ops[0].Kind == tiers.OpOpenSession) {
+	if a.admitted || a.txn.Session == 0 {
 		return nil
 	}
-	s := a.live.get(a.txn.Session)
+	s := a.sessions.get(a.txn.Session)
 	switch {
 	case s != nil && s.host != a.from:
 		return tiers.ErrSessionMoved
 	case s == nil && a.ended.has(a.txn.Session):
 		return tiers.ErrSessionExpired
 	}
+	a.admitted = true
 	return nil
 }
 
 func (a *applying) do(op *tiers.Op, r *tiers.Result) error {
+	if op.Kind == tiers.OpOpenSession { // its business is that the session comes here: from elsewhere, too
+		a.admitted = false
+		return a.openSession(a.txn.Session, op.Timeout, a.from, a.z)
+	}
+	if err := a.admit(); err != nil {
+		return err
+	}
 	switch op.Kind {
 	case tiers.OpCreate:
 		return a.create(op, r)
@@ -120,192 +140,10 @@ func (a *applying) do(op *tiers.Op, r *tiers.Result) error {
 		return a.setACL(op, r)
 	case tiers.OpCheck:
 		return a.check(op)
-	case tiers.OpOpenSession:
-		return a.openSession(a.txn.Session, op.Timeout, a.from, a.z)
 	case tiers.OpCloseSession:
-		if a.live.get(a.txn.Session) != nil {
-			a.endSession(a.txn.Session, a.z)
-		}
+		a.admitted = false
+		a.endSession(a.txn.Session, a.z)
 		return nil
 	}
-	return fmt.Errorf("%w: op %d", tiers.ErrBadArguments, op.Kind)
-}
-
-// create checks in the order of zk-protocol 5.2.
-func (a *applying) create(op *tiers.Op, r *tiers.Result) error {
-	if op.Mode < tiers.Persistent || op.Mode > tiers.PersistentSequentialTTL {
-		return fmt.Errorf("%w: create mode %d", tiers.ErrBadArguments, op.Mode)
-	}
-	if op.Mode.IsTTL() != (op.TTL != 0) || op.TTL < 0 || op.TTL > tiers.MaxTTL {
-		return fmt.Errorf("%w: a TTL of %v", tiers.ErrBadArguments, op.TTL)
-	}
-	if op.Mode.IsEphemeral() && a.live.get(a.txn.Session) == nil {
-		return tiers.ErrSessionExpired
-	}
-	if op.Path == "" || op.Path[0] != '/' || bytes.IndexByte([]byte(op.Path), 0) >= 0 {
-		return tiers.ErrBadArguments
-	}
-	acl, ok := fixACL(op.ACL, a.txn.Caller)
-	if !ok {
-		return tiers.ErrInvalidACL
-	}
-	if op.Path == "/" && !op.Mode.IsSequential() {
-		return tiers.ErrNodeExists
-	}
-	parentPath, _ := split(op.Path)
-	parent := a.znodes.get(parentPath)
-	if parent == nil {
-		return tiers.ErrNoNode
-	}
-	if !allowed(parent.acl, tiers.PermCreate, a.txn.Caller) {
-		return tiers.ErrNoAuth
-	}
-	path := op.Path
-	if op.Mode.IsSequential() {
-		path = fmt.Sprintf("%s%010d", path, parent.creates)
-	}
-	switch {
-	case !validPath(path):
-		return tiers.ErrBadArguments
-	case a.znodes.get(path) != nil:
-		return tiers.ErrNodeExists
-	case parent.kind == ephemeral:
-		return tiers.ErrEphemeral
-	case parent.creates == math.MaxInt32:
-		return fmt.Errorf("%w: the parent's sequence numbers are used up", tiers.ErrNodeExists)
-	}
-	p := a.edit(parentPath)
-	p.creates++
-	p.pzxid = a.z
-	z := &znode{state: state{
-		data: bytes.Clone(op.Data), acl: a.intern(acl),
-		czxid: a.z, mzxid: a.z, pzxid: a.z, ctime: a.at, mtime: a.at,
-	}}
-	switch {
-	case op.Mode.IsEphemeral():
-		z.kind, z.owner = ephemeral, a.txn.Session
-	case op.Mode == tiers.Container:
-		z.kind = container
-	case op.Mode.IsTTL():
-		z.kind, z.ttl = expiring, op.TTL
-	}
-	a.undo = append(a.undo, change{path, nil})
-	a.insert(path, z)
-	a.event(tiers.NodeCreated, path, z, a.z)
-	a.event(tiers.NodeChildrenChanged, parentPath, p, a.z)
-	r.Path, r.Stat = path, z.stat()
-	return nil
-}
-
-func (a *applying) delete(op *tiers.Op) error {
-	if op.Path == "" || op.Path[0] != '/' || bytes.IndexByte([]byte(op.Path), 0) >= 0 || special(op.Path) {
-		return tiers.ErrBadArguments
-	}
-	parentPath, _ := split(op.Path)
-	parent := a.znodes.get(parentPath)
-	if parent == nil {
-		return tiers.ErrNoNode
-	}
-	if !allowed(parent.acl, tiers.PermDelete, a.txn.Caller) {
-		return tiers.ErrNoAuth
-	}
-	z := a.znodes.get(op.Path)
-	switch {
-	case z == nil:
-		return tiers.ErrNoNode
-	case op.Version != tiers.AnyVersion && op.Version != z.version:
-		return tiers.ErrBadVersion
-	case z.kids.len() > 0:
-		return tiers.ErrNotEmpty
-	}
-	a.deleteZnode(op.Path, a.z)
-	return nil
-}
-
-// deleteZnode deletes a childless znode in commit zxid.
-func (t *Tree) deleteZnode(path string, zxid tiers.Zxid) {
-	z := t.znodes.get(path)
-	parentPath, _ := split(path)
-	p := t.edit(parentPath)
-	p.pzxid = zxid
-	t.undo = append(t.undo, change{path, z})
-	t.remove(path)
-	t.event(tiers.NodeDeleted, path, z, zxid)
-	t.event(tiers.NodeChildrenChanged, parentPath, p, zxid)
-}
-
-func (t *Tree) event(e tiers.EventType, path string, z *znode, zxid tiers.Zxid) {
-	t.events = append(t.events, tiers.Event{Type: e, Path: path, Zxid: zxid, ACL: z.acl})
-}
-
-// target is the znode of a setData, setACL or check, for callers with the permission.
-func (a *applying) target(op *tiers.Op, perm tiers.Perm) (*znode, error) {
-	z := a.znodes.get(op.Path)
-	if z == nil {
-		return nil, tiers.ErrNoNode
-	}
-	if !allowed(z.acl, perm, a.txn.Caller) {
-		return nil, tiers.ErrNoAuth
-	}
-	return z, nil
-}
-
-func (a *applying) setData(op *tiers.Op, r *tiers.Result) error {
-	if !validPath(op.Path) {
-		return tiers.ErrBadArguments
-	}
-	z, err := a.target(op, tiers.PermWrite)
-	if err != nil {
-		return err
-	}
-	if op.Path == "/zookeeper/config" {
-		return fmt.Errorf("%w: the configuration is changed by changing the membership", tiers.ErrNoAuth)
-	}
-	if op.Version != tiers.AnyVersion && op.Version != z.version {
-		return tiers.ErrBadVersion
-	}
-	z = a.edit(op.Path)
-	a.dataBytes += int64(len(op.Data)) - int64(len(z.data))
-	z.data = bytes.Clone(op.Data)
-	z.version++
-	z.mzxid, z.mtime = a.z, a.at
-	a.event(tiers.NodeDataChanged, op.Path, z, a.z)
-	r.Stat = z.stat()
-	return nil
-}
-
-func (a *applying) setACL(op *tiers.Op, r *tiers.Result) error {
-	if !validPath(op.Path) {
-		return tiers.ErrBadArguments
-	}
-	acl, ok := fixACL(op.ACL, a.txn.Caller)
-	if !ok {
-		return tiers.ErrInvalidACL
-	}
-	z, err := a.target(op, tiers.PermAdmin)
-	if err != nil {
-		return err
-	}
-	if op.Version != tiers.AnyVersion && op.Version != z.aversion {
-		return tiers.ErrBadVersion
-	}
-	z = a.edit(op.Path)
-	z.acl = a.intern(acl)
-	z.aversion++
-	r.Stat = z.stat()
-	return nil
-}
-
-func (a *applying) check(op *tiers.Op) error {
-	if !validPath(op.Path) {
-		return tiers.ErrBadArguments
-	}
-	z, err := a.target(op, tiers.PermRead)
-	if err != nil {
-		return err
-	}
-	if op.Version != tiers.AnyVersion && op.Version != z.version {
-		return tiers.ErrBadVersion
-	}
-	return nil
+	return fmt.Errorf("%w: %v %d", tiers.ErrBadArguments, op.Kind, uint8(op.Kind))
 }

@@ -40,6 +40,10 @@ func appendInt(b []byte, v int64) []byte {
 		return appendUint(b, uint64(v))
 	case v >= -32:
 		return append(b, byte(v))
+	case v >= math.MinInt8:
+		return append(b, 0xd0, byte(v))
+	case v >= math.MinInt16:
+		return binary.BigEndian.AppendUint16(append(b, 0xd1), uint16(v))
 	case v >= math.MinInt32:
 		return binary.BigEndian.AppendUint32(append(b, 0xd2), uint32(v))
 	}
@@ -61,10 +65,12 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
+func appendNil(b []byte) []byte { return append(b, 0xc0) }
+
 // appendBytes keeps nil (msgpack nil) and empty apart.
 func appendBytes(b, v []byte) []byte {
 	if v == nil {
-		return append(b, 0xc0)
+		return appendNil(b)
 	}
 	switch n := len(v); {
 	case n <= math.MaxUint8:
@@ -79,7 +85,8 @@ func appendBytes(b, v []byte) []byte {
 
 var errMalformed = errors.New("malformed msgpack")
 
-// reader reads msgpack from b. The first error sticks, and everything after it reads as zero; bytes share b's memory.
+// reader reads msgpack from b, in all the forms that msgpack has for what is asked for. The first error sticks, and everything
+// after it reads as zero; bytes share b's memory.
 type reader struct {
 	b   []byte
 	err error
@@ -120,8 +127,9 @@ func (r *reader) big(n uint64) (v uint64) {
 	return v
 }
 
-// array reads an array's length. Each element takes at least a byte, so a length beyond what is left is refused before anything is allocated for it.
-func (r *reader) array() int {
+// array reads the length of an array whose elements take at least so many bytes each: a length beyond what is left is refused
+// before anything is allocated for it, so hostile bytes can't cost more than a small multiple of themselves.
+func (r *reader) array(least int) int {
 	c := r.byte()
 	var n uint64
 	switch {
@@ -135,7 +143,7 @@ func (r *reader) array() int {
 		r.fail("no array")
 		return 0
 	}
-	if n > uint64(len(r.b)) {
+	if n > uint64(len(r.b)/least) {
 		r.fail("array longer than its bytes")
 		return 0
 	}
@@ -144,9 +152,24 @@ func (r *reader) array() int {
 
 // fields reads the array of a record of a known number of fields.
 func (r *reader) fields(want int) {
-	n := r.array()
-	if r.err == nil && n != want {
+	if n := r.array(1); r.err == nil && n != want {
 		r.fail("another number of fields")
+	}
+}
+
+// absent reads a nil, if one comes.
+func (r *reader) absent() bool {
+	if len(r.b) > 0 && r.b[0] == 0xc0 {
+		r.b = r.b[1:]
+		return true
+	}
+	return false
+}
+
+// end demands that nothing is left.
+func (r *reader) end() {
+	if r.err == nil && len(r.b) > 0 {
+		r.fail("bytes after the end")
 	}
 }
 
@@ -171,6 +194,7 @@ func (r *reader) int() int64 {
 		v := r.big(1 << (c - 0xcc))
 		if v > math.MaxInt64 {
 			r.fail("number too large")
+			return 0
 		}
 		return int64(v)
 	case c == 0xd0:
@@ -193,6 +217,16 @@ func (r *reader) int32() int32 {
 		return 0
 	}
 	return int32(v)
+}
+
+// small reads a number below 256.
+func (r *reader) small() uint8 {
+	v := r.uint()
+	if v > math.MaxUint8 {
+		r.fail("number out of range")
+		return 0
+	}
+	return uint8(v)
 }
 
 func (r *reader) uint32() uint32 {
@@ -225,11 +259,17 @@ func (r *reader) bytes() []byte {
 	case c == 0xc0:
 		return nil
 	case c >= 0xc4 && c <= 0xc6:
-		if v := r.take(r.big(1 << (c - 0xc4))); v != nil {
-			return v
-		}
-		return []byte{}
+		return r.take(r.big(1 << (c - 0xc4)))
 	}
 	r.fail("no bytes")
 	return nil
+}
+
+// identity reads bytes of exactly the length of id.
+func (r *reader) identity(id *[16]byte) {
+	if b := r.bytes(); len(b) == len(id) {
+		copy(id[:], b)
+	} else {
+		r.fail("no identity")
+	}
 }

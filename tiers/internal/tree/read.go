@@ -7,6 +7,8 @@ import (
 )
 
 // Read answers q from the state as it is, and arms its watch in the same step. q.Fresh and q.AtLeast are the tiers' business.
+//
+// A read that fails arms nothing, but for a WantStat that finds no znode: its View says so in Armed, beside the ErrNoNode.
 // Errors: *tiers.OpError with ErrNoNode, ErrNoAuth, ErrBadArguments; the View still tells the zxid.
 func (t *Tree) Read(q tiers.Query) (tiers.View, error) {
 	t.mu.RLock()
@@ -20,9 +22,9 @@ func (t *Tree) Read(q tiers.Query) (tiers.View, error) {
 		path = "/" // zk-protocol 6.1: an alias for reads
 	}
 	z := t.znodes.get(path)
-	if err := t.mayRead(z, path, &q); err != nil {
-		if z == nil && q.Want == tiers.WantStat {
-			v.Armed = t.arm(path, nil, &q)
+	if err := readable(z, path, &q); err != nil {
+		if z == nil && q.Want == tiers.WantStat && err == tiers.ErrNoNode {
+			v.Armed = t.arm(path, nil, q.Watch)
 		}
 		return v, &tiers.OpError{Op: "read", Path: q.Path, Err: err}
 	}
@@ -33,40 +35,47 @@ func (t *Tree) Read(q tiers.Query) (tiers.View, error) {
 	case tiers.WantChildren:
 		v.Children = z.kids.list()
 	case tiers.WantACL:
-		v.ACL = redacted(z.acl, q.Caller)
+		v.ACL = z.acl.redacted(q.Caller)
 	}
-	v.Armed = t.arm(path, z, &q)
+	v.Armed = t.arm(path, z, q.Watch)
 	return v, nil
 }
 
-func (t *Tree) mayRead(z *znode, path string, q *tiers.Query) error {
+// readable tells what is wrong with reading z (nil: nothing is there), in the order of zk-protocol 5.2.
+func readable(z *state, path string, q *tiers.Query) error {
+	perms := tiers.PermRead
+	if q.Want == tiers.WantACL {
+		perms |= tiers.PermAdmin // either will do
+	}
 	switch {
-	case q.Want == tiers.WantStat && strings.IndexByte(path, 0) >= 0:
+	case q.Want > tiers.WantNothing, q.Want == tiers.WantStat && strings.IndexByte(path, 0) >= 0:
 		return tiers.ErrBadArguments
 	case z == nil:
 		return tiers.ErrNoNode
-	case q.Want == tiers.WantACL && !allowed(z.acl, tiers.PermRead|tiers.PermAdmin, q.Caller),
-		q.Want != tiers.WantACL && !allowed(z.acl, tiers.PermRead, q.Caller):
+	case !z.acl.allows(perms, q.Caller):
 		return tiers.ErrNoAuth
 	}
 	return nil
 }
 
-// arm arms the watch of a read that found z (nil: nothing), unless the client that had it before has missed an event of it
-// (zk-protocol 7.4).
-func (t *Tree) arm(path string, z *znode, q *tiers.Query) bool {
-	w := q.Watch
-	if w == nil {
+// arm arms the watch of a read that found z (nil: nothing), unless it is to be armed again and its client has missed an event of
+// it (zk-protocol 7.4). It tells whether it did.
+func (t *Tree) arm(path string, z *state, w *tiers.WatchSpec) bool {
+	if w == nil || w.Watcher == nil {
 		return false
 	}
 	if w.Rearm {
-		switch {
-		case (z == nil) != w.ExpectMissing:
-			return false
-		case z == nil:
-		case w.Scope == tiers.ScopeChildren && z.pzxid > w.Since,
-			w.Scope == tiers.ScopeData && z.mzxid > w.Since:
-			return false
+		if (z == nil) != w.ExpectMissing {
+			return false // created or deleted meanwhile
+		}
+		if z != nil {
+			last := z.mzxid
+			if w.Scope == tiers.ScopeChildren {
+				last = z.pzxid
+			}
+			if last > w.Since {
+				return false
+			}
 		}
 	}
 	t.hub.Add(path, w.Scope, w.Watcher)

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"strings"
-	"time"
 
 	"github.com/strata-coord/strata/tiers"
 )
@@ -17,75 +15,61 @@ import (
 // ErrCorrupt: the stream is not a whole snapshot.
 var ErrCorrupt = errors.New("snapshot is corrupt")
 
-// Restore replaces the state by a snapshot, chunk by chunk. On an error the old state is kept. Then the watches whose znodes
-// differ are told, as their events between the two states are not known here, and so are the sessions that ended or moved.
-// Errors: ErrCorrupt, ErrVersion, r's.
+// Restore replaces the state by a snapshot, reading it chunk by chunk beside the old state. On an error the old state is kept.
+// Then the watches whose znodes differ are told, and so is who asked for the sessions that ended or moved. r must end where
+// the snapshot does. Errors: ErrCorrupt (with ErrChecksum if that is why), ErrVersion, r's.
 func (t *Tree) Restore(r io.Reader) error {
-	fresh := &Tree{}
-	fresh.reset()
+	fresh := &loader{Tree: Tree{content: newContent()}}
 	if err := fresh.load(bufio.NewReaderSize(r, chunkBytes)); err != nil {
 		return fmt.Errorf("tree: restore: %w", err)
 	}
 	t.mu.Lock()
-	old := fresh.swap(t)
-	for _, ev := range t.missed(old) {
+	old := t.content
+	t.content = fresh.content
+	for _, ev := range t.missed(&old) {
 		t.hub.Fire(ev)
 	}
-	t.missedSessions(old)
+	t.missedSessions(&old)
 	t.mu.Unlock()
 	t.tell()
 	return nil
 }
 
-// content is what a snapshot replaces.
-type content struct {
-	zxid   tiers.Zxid
-	znodes *table[string, znode]
-	live   *table[tiers.SessionID, session]
+// loader is a tree that is being read from a snapshot. Nobody else sees it.
+type loader struct {
+	Tree
+	headed bool // the head was read
+	tally  tally
 }
 
-// swap moves the fresh state into t and returns what was there.
-func (fresh *Tree) swap(t *Tree) *content {
-	old := &content{zxid: t.zxid, znodes: t.znodes, live: t.live}
-	t.zxid, t.at, t.key = fresh.zxid, fresh.at, fresh.key
-	t.znodes, t.live, t.ended = fresh.znodes, fresh.live, fresh.ended
-	t.origins, t.members, t.acls = fresh.origins, fresh.members, fresh.acls
-	t.dataBytes, t.ephemerals = fresh.dataBytes, fresh.ephemerals
-	return old
-}
-
-func (t *Tree) load(r *bufio.Reader) error {
+func (l *loader) load(r *bufio.Reader) error {
 	magic := make([]byte, len(snapshotMagic))
 	if _, err := io.ReadFull(r, magic); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	if string(magic) != snapshotMagic {
-		if bytes.HasPrefix(magic, []byte(snapshotMagic[:7])) {
-			return fmt.Errorf("%w: snapshot format %d", ErrVersion, magic[7])
-		}
+	last := len(magic) - 1
+	switch {
+	case string(magic[:last]) != snapshotMagic[:last]:
 		return fmt.Errorf("%w: it does not begin like one", ErrCorrupt)
+	case magic[last] != snapshotMagic[last]:
+		return fmt.Errorf("%w: %d of a snapshot", ErrVersion, magic[last])
 	}
-	for {
+	for done := false; !done; {
 		payload, err := readChunk(r)
 		if err != nil {
 			return err
 		}
-		rd := &reader{b: payload}
-		for range rd.array() {
-			done, err := t.record(rd)
-			switch {
-			case rd.err != nil:
-				return fmt.Errorf("%w: %w", ErrCorrupt, rd.err)
-			case err != nil:
-				return err
-			case done:
-				return t.connect()
-			}
-		}
-		if rd.err != nil {
-			return fmt.Errorf("%w: %w", ErrCorrupt, rd.err)
+		if done, err = l.chunk(payload); err != nil {
+			return err
 		}
 	}
+	if _, err := r.ReadByte(); err != io.EOF {
+		if err == nil {
+			err = errors.New("something follows its end")
+		}
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return l.connect()
 }
 
 func readChunk(r *bufio.Reader) ([]byte, error) {
@@ -108,153 +92,151 @@ func readChunk(r *bufio.Reader) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// record loads one record and tells whether it was the last.
-func (t *Tree) record(r *reader) (done bool, err error) {
-	n := r.array()
-	kind := r.uint()
-	if want := map[uint64]int{recordHead: 4, recordMember: 4, recordOrigin: 4, recordSession: 6, recordEnded: 10, recordZnode: 15, recordEnd: 3}[kind]; r.err == nil && n != want {
-		return false, fmt.Errorf("%w: a record of kind %d with %d fields", ErrCorrupt, kind, n)
+// chunk loads the records of a payload and tells whether the last one was the end.
+func (l *loader) chunk(payload []byte) (done bool, err error) {
+	r := &reader{b: payload}
+	for range r.array(2) {
+		if done {
+			return false, fmt.Errorf("%w: records after the last one", ErrCorrupt)
+		}
+		done, err = l.record(r)
+		if r.err != nil {
+			err = r.err
+		}
+		if err != nil {
+			return false, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
 	}
+	if r.end(); r.err != nil {
+		return false, fmt.Errorf("%w: %w", ErrCorrupt, r.err)
+	}
+	return done, nil
+}
+
+// record loads one record and tells whether it was the last.
+func (l *loader) record(r *reader) (done bool, err error) {
+	fields, kind := r.array(1), r.uint()
+	switch {
+	case r.err != nil:
+		return false, nil
+	case kind >= recordKinds || recordFields[kind] != fields:
+		return false, fmt.Errorf("a record of kind %d with %d fields", kind, fields)
+	case l.headed == (kind == recordHead):
+		return false, errors.New("no head, or a second one")
+	}
+	ok := true
 	switch kind {
 	case recordHead:
-		t.zxid, t.at, t.key = tiers.Zxid(r.int()), r.int(), bytes.Clone(r.bytes())
+		l.headed = true
+		l.zxid, l.at, l.key = tiers.Zxid(r.int()), r.int(), bytes.Clone(r.bytes())
 	case recordMember:
 		n, m := r.uint32(), Member{Name: r.string()}
-		copy(m.Identity[:], r.bytes())
-		t.members[n] = m
+		r.identity(&m.Identity)
+		_, dup := l.members[n]
+		ok = !dup && n > 0
+		l.members[n] = m
+		l.tally.members++
 	case recordOrigin:
 		n := r.uint32()
-		t.origins[n] = position{incarnation: r.uint32(), number: r.uint()}
+		_, dup := l.origins[n]
+		ok = !dup
+		l.origins[n] = position{incarnation: r.uint32(), number: r.uint()}
+		l.tally.origins++
 	case recordSession:
-		id := tiers.SessionID(r.int())
-		s := &session{timeout: time.Duration(r.int()) * time.Millisecond, ephemerals: make(map[string]struct{})}
-		s.host = Origin{r.uint32(), r.uint32()}
-		s.since = tiers.Zxid(r.int())
-		t.live.put(id, s)
+		ok = l.session(r)
 	case recordEnded:
-		k, b := r.int(), new([8]uint64)
-		for i := range b {
-			b[i] = r.uint()
-		}
-		t.ended.blocks.put(k, b)
+		first, n := r.uint(), r.uint()
+		ok = l.ended.addRun(first, n)
+		l.tally.ended += n
 	case recordZnode:
-		path, z := r.string(), new(znode)
-		r.znode(&z.state)
-		if r.err == nil && !validPath(path) {
-			return false, fmt.Errorf("%w: path %q", ErrCorrupt, path)
-		}
-		z.acl = t.intern(z.acl)
-		t.znodes.put(path, z)
+		return false, l.znode(r)
 	case recordEnd:
-		if znodes, sessions := r.uint(), r.uint(); r.err == nil && (znodes != uint64(t.znodes.size) || sessions != uint64(t.live.size)) {
-			return false, fmt.Errorf("%w: %d of %d znodes, %d of %d sessions", ErrCorrupt, t.znodes.size, znodes, t.live.size, sessions)
+		said := tally{members: r.uint(), origins: r.uint(), sessions: r.uint(), ended: r.uint(), znodes: r.uint()}
+		if said != l.tally && r.err == nil {
+			return false, fmt.Errorf("it has %+v, and says %+v", l.tally, said)
 		}
 		return true, nil
 	}
-	return false, nil
+	if !ok && r.err == nil {
+		err = fmt.Errorf("a bad or repeated record of kind %d", kind)
+	}
+	return false, err
 }
 
-func (r *reader) znode(z *state) {
-	z.data, z.acl = bytes.Clone(r.bytes()), r.acl()
-	z.kind = kind(r.uint())
+func (l *loader) session(r *reader) (ok bool) {
+	id := tiers.SessionID(r.int())
+	s := &session{timeout: r.milliseconds(), host: Origin{r.uint32(), r.uint32()}, since: tiers.Zxid(r.int()), owned: make(map[string]struct{})}
+	l.tally.sessions++
+	return r.err == nil && id != 0 && s.timeout > 0 && l.sessions.put(id, s) == nil
+}
+
+func (l *loader) znode(r *reader) error {
+	path := r.string()
+	z := &state{data: bytes.Clone(r.bytes())}
+	list, what := r.acl(), r.uint()
 	z.owner = tiers.SessionID(r.int())
-	z.ttl = time.Duration(r.int()) * time.Millisecond
+	z.ttl = r.milliseconds()
 	z.czxid, z.mzxid, z.pzxid = tiers.Zxid(r.int()), tiers.Zxid(r.int()), tiers.Zxid(r.int())
 	z.ctime, z.mtime = r.int(), r.int()
 	z.version, z.aversion, z.creates = r.int32(), r.int32(), r.int32()
-}
-
-// connect builds what follows from the znodes: child lists, ephemerals of sessions, counts.
-func (t *Tree) connect() error {
-	if t.znodes.get("/") == nil {
-		return fmt.Errorf("%w: it has no root", ErrCorrupt)
+	if r.err != nil {
+		return nil
 	}
-	var bad string
-	t.znodes.each(func(path string, z *znode) bool {
-		t.count(z, 1)
-		if z.kind == ephemeral {
-			if s := t.live.get(z.owner); s != nil {
-				s.ephemerals[path] = struct{}{}
-			} else {
-				bad = path
-			}
-		}
-		if path == "/" {
-			return bad == ""
-		}
-		parent, name := split(path)
-		p := t.znodes.get(parent)
-		if p == nil {
-			bad = path
-			return false
-		}
-		if p.kids == nil {
-			p.kids = &children{names: make(map[string]struct{})}
-		}
-		p.kids.add(name)
-		return bad == ""
-	})
-	if bad != "" {
-		return fmt.Errorf("%w: %q has no parent, or no live owner", ErrCorrupt, bad)
+	z.kind = kind(what)
+	if !validPath(path) || what >= uint64(kinds) || (z.kind == ephemeral) != (z.owner != 0) ||
+		(z.kind == expiring) != (z.ttl != 0) || z.ttl < 0 || z.ttl > tiers.MaxTTL || z.creates < 0 {
+		return fmt.Errorf("znode %q is none", path)
+	}
+	z.acl = l.intern(list)
+	l.grip(z.acl)
+	l.tally.znodes++
+	if l.znodes.put(path, z) != nil {
+		return fmt.Errorf("znode %q comes twice", path)
 	}
 	return nil
 }
 
-// missed are the events that would lead from the old state to the present one, for the watched paths.
-func (t *Tree) missed(old *content) (events []tiers.Event) {
-	compare := func(path string) {
-		before, now := old.znodes.get(path), t.znodes.get(path)
-		add := func(e tiers.EventType, z *znode) {
-			events = append(events, tiers.Event{Type: e, Path: path, Zxid: t.zxid, ACL: z.acl})
+// connect builds what follows from the records: child lists, the ephemerals of sessions, counts.
+func (l *loader) connect() error {
+	for _, path := range []string{"/", "/zookeeper", configPath, "/zookeeper/quota"} {
+		if l.znodes.get(path) == nil {
+			return fmt.Errorf("%w: it has no %s", ErrCorrupt, path)
 		}
-		switch {
-		case before == nil && now == nil:
-		case now == nil:
-			add(tiers.NodeDeleted, before)
-		case before == nil:
-			add(tiers.NodeCreated, now)
-		default:
-			if before.mzxid != now.mzxid {
-				add(tiers.NodeDataChanged, now)
+	}
+	var err error
+	l.znodes.each(func(path string, z *state) bool {
+		l.dataBytes += int64(len(z.data))
+		if z.kind == ephemeral {
+			l.ephemerals++
+			s := l.sessions.get(z.owner)
+			if s == nil {
+				err = fmt.Errorf("%w: the owner of %q does not live", ErrCorrupt, path)
+				return false
 			}
-			if before.pzxid != now.pzxid {
-				add(tiers.NodeChildrenChanged, now)
-			}
+			s.owned[path] = struct{}{}
 		}
-	}
-	var roots []string
-	for _, path := range t.hub.Paths() {
-		compare(path)
-		if t.hub.Recursive(path) {
-			roots = append(roots, path)
+		if path == "/" {
+			return true
 		}
-	}
-	for _, root := range roots {
-		below := strings.TrimSuffix(root, "/") + "/"
-		for _, znodes := range []*table[string, znode]{t.znodes, old.znodes} {
-			znodes.each(func(path string, _ *znode) bool {
-				if strings.HasPrefix(path, below) && path != root && (znodes == t.znodes || t.znodes.get(path) == nil) {
-					compare(path)
-				}
-				return true
-			})
+		p := l.znodes.get(parentOf(path))
+		if p == nil || p.kind == ephemeral {
+			err = fmt.Errorf("%w: %q has no parent that may have children", ErrCorrupt, path)
+			return false
 		}
-	}
-	return events
-}
-
-// missedSessions reports the sessions that ended or moved between the old state and the present one.
-func (t *Tree) missedSessions(old *content) {
-	old.live.each(func(id tiers.SessionID, _ *session) bool {
-		if t.live.get(id) == nil {
-			t.toldEnd = append(t.toldEnd, id)
+		if p.kids == nil {
+			p.kids = newChildren() // nobody has seen the state yet
 		}
+		p.kids.add(path[lastSlash(path)+1:])
 		return true
 	})
-	t.live.each(func(id tiers.SessionID, s *session) bool {
-		if was := old.live.get(id); was == nil || was.since != s.since {
-			t.toldMove = append(t.toldMove, s.info(id))
+	if err != nil {
+		return err
+	}
+	l.sessions.each(func(id tiers.SessionID, _ *session) bool {
+		if l.ended.has(id) {
+			err = fmt.Errorf("%w: session %v lives, and has ended", ErrCorrupt, id)
 		}
-		return true
+		return err == nil
 	})
+	return err
 }

@@ -21,50 +21,28 @@ const (
 type SessionInfo struct {
 	ID         tiers.SessionID
 	Timeout    time.Duration
-	Host       Origin     // where its client is attached
+	Host       Origin     // where its client is attached: only from there it may write
 	Since      tiers.Zxid // of the last open or move
 	Ephemerals int
 }
 
+// session is a live session at one moment. It is not changed once it is in the tree, but for owned.
 type session struct {
-	timeout    time.Duration
-	host       Origin
-	since      tiers.Zxid
-	ephemerals map[string]struct{} // paths; follows from the znodes
+	timeout time.Duration
+	host    Origin
+	since   tiers.Zxid
+	owned   map[string]struct{} // paths of its ephemerals; follows from the znodes. Guarded by Tree.mu; one for all moments
 }
 
 func (s *session) info(id tiers.SessionID) SessionInfo {
-	return SessionInfo{ID: id, Timeout: s.timeout, Host: s.host, Since: s.since, Ephemerals: len(s.ephemerals)}
-}
-
-// endedSet is every session that was ever opened in the tree and has ended, as bits: ids of one start of a member follow each
-// other, so a block of 512 is mostly one client crowd.
-type endedSet struct{ blocks *table[int64, [8]uint64] }
-
-func newEndedSet() *endedSet {
-	return &endedSet{newTable[int64, [8]uint64](hashNumber)}
-}
-
-func (e *endedSet) has(id tiers.SessionID) bool {
-	b := e.blocks.get(int64(id) >> 9)
-	return b != nil && b[id>>6&7]&(1<<(id&63)) != 0
-}
-
-func (e *endedSet) add(id tiers.SessionID) {
-	k := int64(id) >> 9
-	b := e.blocks.change(k)
-	if b == nil {
-		b = new([8]uint64)
-		e.blocks.put(k, b)
-	}
-	b[id>>6&7] |= 1 << (id & 63)
+	return SessionInfo{ID: id, Timeout: s.timeout, Host: s.host, Since: s.since, Ephemerals: len(s.owned)}
 }
 
 // Session tells what the tree knows of a session; the info is that of a live one.
 func (t *Tree) Session(id tiers.SessionID) (SessionInfo, SessionStatus) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if s := t.live.get(id); s != nil {
+	if s := t.sessions.get(id); s != nil {
 		return s.info(id), SessionLive
 	}
 	if t.ended.has(id) {
@@ -73,63 +51,77 @@ func (t *Tree) Session(id tiers.SessionID) (SessionInfo, SessionStatus) {
 	return SessionInfo{}, SessionUnknown
 }
 
-// EachSession calls f with the live sessions until it returns false. f must not call the tree.
+// EachSession calls f with the live sessions, in no order, until it returns false. f must not call the tree.
 func (t *Tree) EachSession(f func(SessionInfo) bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	t.live.each(func(id tiers.SessionID, s *session) bool { return f(s.info(id)) })
+	t.sessions.each(func(id tiers.SessionID, s *session) bool { return f(s.info(id)) })
 }
 
-// OnSessionEnd calls f at each session's end, from the applier, after the txn that ended it. Before the first Apply only.
+// OnSessionEnd has f called at each session's end, by the applier, when the txn that ended it is applied and its events are
+// fired. f may read the tree and must not block. To be set before the first Apply.
 func (t *Tree) OnSessionEnd(f func(tiers.SessionID)) { t.onEnd = append(t.onEnd, f) }
 
-// OnSessionMove calls f whenever a session is opened or moved, from the applier, after that txn. Before the first Apply only.
+// OnSessionMove is likewise called whenever a session is opened or moved, with how it is then.
 func (t *Tree) OnSessionMove(f func(SessionInfo)) { t.onMove = append(t.onMove, f) }
 
 // Expire ends the sessions that were not opened or moved after what their Expiry says, each in a commit of its own.
 func (t *Tree) Expire(at int64, xs []Expiry) {
 	t.mu.Lock()
-	at = t.clock(at)
+	t.clock(at)
 	for _, x := range xs {
-		if s := t.live.get(x.Session); s != nil && s.since == x.Since {
-			t.endSession(x.Session, t.zxid+1)
-			t.succeed(t.zxid + 1)
+		if s := t.sessions.get(x.Session); s != nil && s.since == x.Since {
+			z := t.zxid + 1
+			t.endSession(x.Session, z)
+			t.succeed(z)
 		}
 	}
 	t.mu.Unlock()
 	t.tell()
 }
 
+// openSession makes a session known, or moves a known one to host, in commit z.
 func (t *Tree) openSession(id tiers.SessionID, timeout time.Duration, host Origin, z tiers.Zxid) error {
 	switch {
-	case id == 0 || timeout <= 0:
+	case id == 0 || timeout < time.Millisecond:
 		return tiers.ErrBadArguments
 	case t.ended.has(id):
 		return tiers.ErrSessionExpired
 	}
-	s := t.live.change(id)
-	if s == nil {
-		s = &session{ephemerals: make(map[string]struct{})}
-		t.live.put(id, s)
+	s := &session{timeout: timeout.Truncate(time.Millisecond), host: host, since: z}
+	old := t.sessions.get(id)
+	if old != nil {
+		s.owned = old.owned
+	} else {
+		s.owned = make(map[string]struct{})
 	}
-	s.timeout, s.host, s.since = timeout, host, z
+	t.sessions.put(id, s)
+	t.undo = append(t.undo, change{session: true, id: id, was: old})
 	t.toldMove = append(t.toldMove, s.info(id))
 	return nil
 }
 
-// endSession ends a live session for ever and deletes its ephemerals, all in commit z.
+// endSession ends a session for ever and deletes its ephemerals, in the order of their paths, all in commit z. Nothing
+// happens to one that is not live, and nothing is remembered of it.
 func (t *Tree) endSession(id tiers.SessionID, z tiers.Zxid) {
-	s := t.live.get(id)
-	for _, path := range slices.Sorted(maps.Keys(s.ephemerals)) {
-		t.deleteZnode(path, z)
+	s := t.sessions.get(id)
+	if s == nil {
+		return
 	}
-	t.live.delete(id)
+	for _, path := range slices.Sorted(maps.Keys(s.owned)) {
+		t.take(path, t.znodes.get(path), z)
+	}
+	t.sessions.put(id, nil)
 	t.ended.add(id)
+	t.undo = append(t.undo, change{session: true, id: id, was: s})
 	t.toldEnd = append(t.toldEnd, id)
 }
 
-// tell reports the sessions that ended or moved. Callers do not hold mu.
+// tell reports the sessions that ended or moved. Called by the applier without mu: who is told may read the tree.
 func (t *Tree) tell() {
+	if len(t.toldMove)+len(t.toldEnd) == 0 {
+		return
+	}
 	for _, info := range t.toldMove {
 		for _, f := range t.onMove {
 			f(info)
@@ -140,5 +132,5 @@ func (t *Tree) tell() {
 			f(id)
 		}
 	}
-	t.toldMove, t.toldEnd = t.toldMove[:0], t.toldEnd[:0]
+	t.toldMove, t.toldEnd = nil, nil
 }

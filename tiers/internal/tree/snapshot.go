@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -10,108 +9,142 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"sync"
+	"sync/atomic"
 
 	"github.com/strata-coord/strata/tiers"
 )
 
-// A snapshot is: magic, then chunks, then nothing. A chunk is its length and its CRC-32C (4 bytes each, big-endian) and msgpack:
-// an array of records, each an array that begins with its kind. The last chunk has the one record recordEnd with the counts.
+// A snapshot is a magic (8 bytes, the last one the version of the format), then chunks:
+//
+//	length of the payload (4 bytes, big-endian) | CRC-32C of the payload (4 bytes, big-endian) | payload
+//
+// A payload is msgpack: an array of records, each an array that begins with its kind. The head comes first; after it members,
+// origins, sessions, runs of ended sessions and znodes, each group in an order that follows from its content, so that equal
+// trees stream equal bytes. The last chunk has only the record of the counts. Child lists and the like follow from the rest.
 const (
-	snapshotMagic   = "strata\x00\x01"
-	chunkBytes      = 64 << 10
-	maxChunkBytes   = 64 << 20
-	recordHead      = 1 // zxid, at, key
-	recordMember    = 2 // number, name, identity
-	recordOrigin    = 3 // member, incarnation, number
-	recordSession   = 4 // id, timeout, host member, host incarnation, since
-	recordEnded     = 5 // block, 8 words
-	recordZnode     = 6 // path, data, acl, kind, owner, ttl, czxid, mzxid, pzxid, ctime, mtime, version, aversion, creates
-	recordEnd       = 7 // znodes, sessions
-	recordsPerChunk = 1 << 15
+	snapshotMagic = "strata\x00\x01"
+	chunkBytes    = 64 << 10 // a chunk is closed when it has as many
+	maxChunkBytes = 64 << 20 // beyond it, it is not one of ours
 )
 
-// Snapshot is the tree at one moment, while it is streamed. One goroutine uses it.
-type Snapshot struct {
-	t      *Tree
-	znodes *table[string, znode] // as t's at the beginning: a Restore gives t others
-	live   *table[tiers.SessionID, session]
-	ended  *endedSet
+// The kinds of records, and the number of their fields with the kind.
+const (
+	recordHead    = iota // zxid, at, key
+	recordMember         // number, name, identity
+	recordOrigin         // member, incarnation, number
+	recordSession        // id, timeout in ms, host's member, host's incarnation, since
+	recordEnded          // first id, as unsigned; how many from there
+	recordZnode          // path, data, acl, kind, owner, ttl in ms, czxid, mzxid, pzxid, ctime, mtime, version, aversion, creates
+	recordEnd            // members, origins, sessions, ended sessions, znodes
+	recordKinds
+)
 
-	head    []byte // the small tables, encoded when the snapshot was taken
-	heads   int
-	release sync.Once
+var recordFields = [recordKinds]int{4, 4, 4, 6, 3, 15, 6}
+
+var (
+	// ErrSnapshotting: an earlier snapshot of the tree is not released yet.
+	ErrSnapshotting = errors.New("another snapshot is being streamed")
+	errWritten      = errors.New("snapshot was written or released before")
+)
+
+// tally counts the records of a snapshot; its last record says the same.
+type tally struct{ members, origins, sessions, ended, znodes uint64 }
+
+// Snapshot is the tree at one moment, while it is streamed. Release must be called.
+type Snapshot struct {
+	t    *Tree
+	used atomic.Bool // written, or being written
+	gone atomic.Bool // released
+
+	head     []byte // records of the small tables, encoded when the snapshot was taken
+	heads    int
+	tally    tally
+	znodes   *table[string, state] // as t's at the beginning: a Restore gives t others
+	sessions *table[tiers.SessionID, session]
+	ended    *endedSet
 }
 
-var errSnapshotting = errors.New("tree: another snapshot is being streamed")
-
-// Snapshot takes the state of this moment, in the time that it takes to copy the members; WriteTo streams it while the tree
-// goes on. Release must be called. Error: an earlier one is not released.
+// Snapshot takes the state of this moment, in the time that it takes to copy the list of members. WriteTo streams it, while the
+// tree goes on. One at a time: until the last one is released, another is refused with ErrSnapshotting.
 func (t *Tree) Snapshot() (*Snapshot, error) {
 	if !t.snapshotting.CompareAndSwap(false, true) {
-		return nil, errSnapshotting
+		return nil, fmt.Errorf("tree: take a snapshot: %w", ErrSnapshotting)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &Snapshot{t: t, znodes: t.znodes, live: t.live, ended: t.ended}
-	s.head = appendBytes(appendInt(appendInt(appendUint(appendArray(s.head, 4), recordHead), int64(t.zxid)), t.at), t.key)
-	s.heads++
-	for _, n := range slices.Sorted(maps.Keys(t.members)) {
-		m := t.members[n]
-		s.head = appendBytes(appendString(appendUint(appendUint(appendArray(s.head, 4), recordMember), uint64(n)), m.Name), m.Identity[:])
-		s.heads++
-	}
-	for _, n := range slices.Sorted(maps.Keys(t.origins)) {
-		p := t.origins[n]
-		s.head = appendUint(appendUint(appendUint(appendUint(appendArray(s.head, 4), recordOrigin), uint64(n)), uint64(p.incarnation)), p.number)
-		s.heads++
-	}
+	s := &Snapshot{t: t, znodes: t.znodes, sessions: t.sessions, ended: t.ended.now()}
+	s.small(&t.content)
 	t.znodes.begin()
-	t.live.begin()
-	t.ended.blocks.begin()
+	t.sessions.begin()
 	return s, nil
 }
 
-// Release ends the snapshot, streamed or not.
-func (s *Snapshot) Release() {
-	s.release.Do(func() {
-		s.t.mu.Lock()
-		s.znodes.end()
-		s.live.end()
-		s.ended.blocks.end()
-		s.t.mu.Unlock()
-		s.t.snapshotting.Store(false)
-	})
+// small encodes what is not walked.
+func (s *Snapshot) small(c *content) {
+	b := appendUint(appendArray(nil, recordFields[recordHead]), recordHead)
+	b = appendBytes(appendInt(appendInt(b, int64(c.zxid)), c.at), c.key)
+	for _, n := range slices.Sorted(maps.Keys(c.members)) {
+		m := c.members[n]
+		b = appendUint(appendArray(b, recordFields[recordMember]), recordMember)
+		b = appendBytes(appendString(appendUint(b, uint64(n)), m.Name), m.Identity[:])
+		s.tally.members++
+	}
+	for _, n := range slices.Sorted(maps.Keys(c.origins)) {
+		p := c.origins[n]
+		b = appendUint(appendArray(b, recordFields[recordOrigin]), recordOrigin)
+		b = appendUint(appendUint(appendUint(b, uint64(n)), uint64(p.incarnation)), p.number)
+		s.tally.origins++
+	}
+	s.head, s.heads = b, 1+len(c.members)+len(c.origins)
 }
 
-// WriteTo streams the snapshot, once. It holds the tree only while it encodes one shard.
+// Release ends the snapshot, streamed or not. Not while WriteTo runs. Again is nothing.
+func (s *Snapshot) Release() {
+	if s.gone.Swap(true) {
+		return
+	}
+	s.used.Store(true)
+	s.t.mu.Lock()
+	s.znodes.end()
+	s.sessions.end()
+	s.t.mu.Unlock()
+	s.t.snapshotting.Store(false)
+}
+
+// WriteTo streams the snapshot, once. It holds the tree, shared with its readers, only while it gathers one of 256 pieces.
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
-	c := &chunker{w: bufio.NewWriterSize(w, chunkBytes)}
-	c.raw([]byte(snapshotMagic))
-	c.add(s.head, s.heads)
-	znodes, sessions := 0, 0
-	walk(s.t, s.live, c, func(b []byte, id tiers.SessionID, x *session) []byte {
-		sessions++
-		b = appendInt(appendUint(appendArray(b, 6), recordSession), int64(id))
+	if s.used.Swap(true) {
+		return 0, fmt.Errorf("tree: write a snapshot: %w", errWritten)
+	}
+	c := &chunker{w: w}
+	c.write([]byte(snapshotMagic))
+	c.buf, c.records = append(c.buf, s.head...), s.heads
+	c.flush(chunkBytes)
+	walk(s.t, s.sessions, c, func(b []byte, id tiers.SessionID, x *session) []byte {
+		s.tally.sessions++
+		b = appendInt(appendUint(appendArray(b, recordFields[recordSession]), recordSession), int64(id))
 		b = appendUint(appendUint(appendInt(b, x.timeout.Milliseconds()), uint64(x.host.Member)), uint64(x.host.Incarnation))
 		return appendInt(b, int64(x.since))
 	})
-	walk(s.t, s.ended.blocks, c, func(b []byte, k int64, x *[8]uint64) []byte {
-		b = appendInt(appendUint(appendArray(b, 10), recordEnded), k)
-		for _, word := range x {
-			b = appendUint(b, word)
-		}
-		return b
+	s.ended.runs(func(first, n uint64) bool {
+		s.tally.ended += n
+		c.buf = appendUint(appendArray(c.buf, recordFields[recordEnded]), recordEnded)
+		c.buf = appendUint(appendUint(c.buf, first), n)
+		c.records++
+		c.flush(chunkBytes)
+		return c.err == nil
 	})
-	walk(s.t, s.znodes, c, func(b []byte, path string, z *znode) []byte {
-		znodes++
-		return appendZnode(b, path, &z.state)
+	walk(s.t, s.znodes, c, func(b []byte, path string, z *state) []byte {
+		s.tally.znodes++
+		return appendZnode(b, path, z)
 	})
-	c.add(appendUint(appendUint(appendUint(appendArray(nil, 3), recordEnd), uint64(znodes)), uint64(sessions)), 1)
-	c.flush()
-	if c.err == nil {
-		c.err = c.w.Flush()
+	c.flush(0)
+	c.buf = appendUint(appendArray(c.buf, recordFields[recordEnd]), recordEnd)
+	for _, n := range []uint64{s.tally.members, s.tally.origins, s.tally.sessions, s.tally.ended, s.tally.znodes} {
+		c.buf = appendUint(c.buf, n)
 	}
+	c.records++
+	c.flush(0)
 	if c.err != nil {
 		return c.n, fmt.Errorf("tree: write a snapshot: %w", c.err)
 	}
@@ -119,24 +152,44 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 }
 
 func appendZnode(b []byte, path string, z *state) []byte {
-	b = appendBytes(appendString(appendUint(appendArray(b, 15), recordZnode), path), z.data)
-	b = appendUint(appendACL(b, z.acl), uint64(z.kind))
+	b = appendUint(appendArray(b, recordFields[recordZnode]), recordZnode)
+	b = appendBytes(appendString(b, path), z.data)
+	b = append(b, z.acl.key...)
+	b = appendUint(b, uint64(z.kind))
 	b = appendInt(appendInt(b, int64(z.owner)), z.ttl.Milliseconds())
 	b = appendInt(appendInt(appendInt(b, int64(z.czxid)), int64(z.mzxid)), int64(z.pzxid))
 	b = appendInt(appendInt(b, z.ctime), z.mtime)
 	return appendInt(appendInt(appendInt(b, int64(z.version)), int64(z.aversion)), int64(z.creates))
 }
 
+// walk encodes the entries of a table as they were when the snapshot began. They are gathered a shard at a time under the lock,
+// so that the applier waits for pointers only; values never change, so they are sorted and encoded without it.
+func walk[K cmp.Ordered, V any](t *Tree, x *table[K, V], c *chunker, encode func([]byte, K, *V) []byte) {
+	var es []entry[K, V]
+	for more := true; more && c.err == nil; {
+		t.mu.RLock()
+		es, more = x.step(es[:0])
+		t.mu.RUnlock()
+		sortEntries(es)
+		for _, e := range es {
+			c.buf = encode(c.buf, e.key, e.value)
+			c.records++
+			c.flush(chunkBytes)
+		}
+		clear(es)
+	}
+}
+
 // chunker groups records into chunks. The first error sticks.
 type chunker struct {
-	w       *bufio.Writer
-	n       int64
+	w       io.Writer
+	n       int64 // bytes written
 	err     error
-	buf     []byte
+	buf     []byte // the records of the open chunk
 	records int
 }
 
-func (c *chunker) raw(b []byte) {
+func (c *chunker) write(b []byte) {
 	if c.err == nil {
 		var n int
 		n, c.err = c.w.Write(b)
@@ -144,38 +197,21 @@ func (c *chunker) raw(b []byte) {
 	}
 }
 
-func (c *chunker) add(records []byte, n int) {
-	c.buf = append(c.buf, records...)
-	if c.records += n; len(c.buf) >= chunkBytes || c.records >= recordsPerChunk {
-		c.flush()
-	}
-}
-
-func (c *chunker) flush() {
-	if c.records == 0 {
+// flush closes the open chunk if it has some records, and at least as many bytes.
+func (c *chunker) flush(least int) {
+	if c.records == 0 || len(c.buf) < least {
 		return
 	}
-	payload := append(appendArray(nil, c.records), c.buf...)
-	head := binary.BigEndian.AppendUint32(nil, uint32(len(payload)))
-	c.raw(binary.BigEndian.AppendUint32(head, crc32.Checksum(payload, castagnoli)))
-	c.raw(payload)
-	c.buf, c.records = c.buf[:0], 0
-}
-
-// walk encodes the entries of a table as they were when the snapshot began. (A shard at a time, so that writers go on between.)
-func walk[K cmp.Ordered, V any](t *Tree, x *table[K, V], c *chunker, encode func([]byte, K, *V) []byte) {
-	var buf []byte
-	for more := true; more && c.err == nil; {
-		n := 0
-		buf = buf[:0]
-		t.mu.Lock()
-		more = x.step(func(k K, v *V) {
-			buf = encode(buf, k, v)
-			n++
-		})
-		t.mu.Unlock()
-		if n > 0 {
-			c.add(buf, n)
-		}
+	var room [16]byte
+	array := appendArray(room[8:8], c.records)
+	head := room[:8+len(array)]
+	size := len(array) + len(c.buf)
+	if size > maxChunkBytes && c.err == nil {
+		c.err = fmt.Errorf("a chunk of %d bytes", size)
 	}
+	binary.BigEndian.PutUint32(head, uint32(size))
+	binary.BigEndian.PutUint32(head[4:], crc32.Update(crc32.Checksum(array, castagnoli), castagnoli, c.buf))
+	c.write(head)
+	c.write(c.buf)
+	c.buf, c.records = c.buf[:0], 0
 }

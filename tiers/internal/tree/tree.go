@@ -1,13 +1,16 @@
 // Package tree is the deterministic state machine of the replicated tiers: znodes, sessions, and who has sent what.
 //
 // It has no clock, no randomness and no I/O: the same calls in the same order give the same state on every member, and the same
-// snapshot bytes. One goroutine applies; any number read. A change and the events it fires are one step for readers, so a
-// watch armed by a read sees every change after that read and none before it.
+// snapshot bytes. One goroutine, the applier, calls Apply, Expire, Register, SetKey, Snapshot and Restore; any number read. A
+// change and the events it fires are one step for readers, so a watch armed by a read sees every change after that read and
+// none before it.
 package tree
 
 import (
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -29,33 +32,37 @@ type Tree struct {
 	hub *watch.Hub
 
 	// mu is held by the applier for each txn, with the firing of its events, and shared by readers.
-	mu     sync.RWMutex
-	zxid   tiers.Zxid // guarded by mu; of the last successful txn
-	at     int64      // guarded by mu; the latest time of an entry: it never goes back
-	znodes *table[string, znode]
-	live   *table[tiers.SessionID, session]
-	ended  *endedSet
-	// The tables of members are small: they are copied when a snapshot begins.
-	origins map[uint32]position // guarded by mu; what each member sent last
-	members map[uint32]Member   // guarded by mu
-	key     []byte              // guarded by mu
-	acls    map[string][]tiers.ACL
+	mu sync.RWMutex
+	content
 
-	dataBytes  int64 // guarded by mu
-	ephemerals int   // guarded by mu
-
-	// undo is what the txn being applied has changed, to take it back when a later op fails. Owned by the applier.
-	undo   []change
-	events []tiers.Event // of the txn being applied. Owned by the applier.
-
-	onEnd  []func(tiers.SessionID)
-	onMove []func(SessionInfo)
-	// told are the sessions to be reported once mu is free. Owned by the applier.
+	// The txn being applied: its steps, its events, and the sessions to be reported once mu is free. Owned by the applier.
+	undo     []change
+	events   []tiers.Event
 	toldEnd  []tiers.SessionID
 	toldMove []SessionInfo
+	scratch  []byte
 
-	// snapshotting refuses a second snapshot while one is streamed.
-	snapshotting atomic.Bool
+	onEnd  []func(tiers.SessionID) // set before the first Apply
+	onMove []func(SessionInfo)     // set before the first Apply
+
+	snapshotting atomic.Bool // a Snapshot is not released yet
+}
+
+// content is what a snapshot holds, and what follows from it. Guarded by Tree.mu.
+type content struct {
+	zxid     tiers.Zxid // of the last successful txn
+	at       int64      // the latest time of an entry, milliseconds since the Unix epoch: it never goes back
+	key      []byte     // the cluster's secret
+	znodes   *table[string, state]
+	sessions *table[tiers.SessionID, session] // those that live
+	ended    *endedSet
+	origins  map[uint32]position // what each member sent last; small, copied when a snapshot begins
+	members  map[uint32]Member   // likewise
+
+	// What follows from the above.
+	acls       map[string]*acl // by encoding; those that znodes have
+	dataBytes  int64
+	ephemerals int
 }
 
 // position is the last txn of a member.
@@ -70,31 +77,27 @@ type Member struct {
 	Identity [16]byte
 }
 
+func newContent() content {
+	return content{
+		znodes:   newTable[string, state](hashString),
+		sessions: newTable[tiers.SessionID, session](hashNumber),
+		ended:    newEndedSet(),
+		origins:  make(map[uint32]position),
+		members:  make(map[uint32]Member),
+		acls:     make(map[string]*acl),
+	}
+}
+
 // New returns the tree that every cluster begins with: the root, and ZooKeeper's own znodes (zk-protocol 6.5).
 func New() *Tree {
-	t := &Tree{hub: watch.New()}
-	t.reset()
-	t.plant("/", tiers.OpenACL)
-	t.plant("/zookeeper", tiers.OpenACL)
-	t.plant("/zookeeper/config", []tiers.ACL{{Perms: tiers.PermRead, Who: tiers.Identity{Scheme: "world", ID: "anyone"}}}).aversion = -1
-	t.plant("/zookeeper/quota", tiers.OpenACL)
+	t := &Tree{hub: watch.New(), content: newContent()}
+	readOnly := []tiers.ACL{{Perms: tiers.PermRead, Who: tiers.Identity{Scheme: "world", ID: "anyone"}}}
+	root, zk := newChildren(), newChildren()
+	t.set("/", &state{data: []byte{}, acl: t.intern(tiers.OpenACL), kids: root}, nil)
+	t.set("/zookeeper", &state{data: []byte{}, acl: t.intern(tiers.OpenACL), kids: zk}, root)
+	t.set(configPath, &state{data: []byte{}, acl: t.intern(readOnly), aversion: -1}, zk)
+	t.set("/zookeeper/quota", &state{data: []byte{}, acl: t.intern(tiers.OpenACL)}, zk)
 	return t
-}
-
-func (t *Tree) reset() {
-	t.znodes = newTable[string, znode](hashString)
-	t.live = newTable[tiers.SessionID, session](hashNumber)
-	t.ended = newEndedSet()
-	t.origins = make(map[uint32]position)
-	t.members = make(map[uint32]Member)
-	t.acls = make(map[string][]tiers.ACL)
-	t.zxid, t.at, t.key, t.dataBytes, t.ephemerals = 0, 0, nil, 0, 0
-}
-
-func (t *Tree) plant(path string, acl []tiers.ACL) *znode {
-	z := &znode{state: state{acl: t.intern(acl), data: []byte{}}}
-	t.insert(path, z)
-	return z
 }
 
 // Hub is where the watches of this tree are.
@@ -107,23 +110,23 @@ func (t *Tree) Zxid() tiers.Zxid {
 	return t.zxid
 }
 
-// Key is the cluster's secret; nil before SetKey.
+// Key is the cluster's secret; nil before SetKey. The caller must not change it.
 func (t *Tree) Key() []byte {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.key
 }
 
-// SetKey sets the cluster's secret, once: later calls change nothing.
+// SetKey sets the cluster's secret, once: later calls change nothing, and neither does an empty key.
 func (t *Tree) SetKey(key []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.key == nil {
-		t.key = append([]byte{}, key...)
+	if t.key == nil && len(key) > 0 {
+		t.key = slices.Clone(key)
 	}
 }
 
-// Register gives a member its number: always the same for one name and identity, and never one that another had.
+// Register gives a member its number, from 1 on: always the same for one name and identity, and never one that another had.
 func (t *Tree) Register(name string, identity [16]byte) uint32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -138,24 +141,21 @@ func (t *Tree) Register(name string, identity [16]byte) uint32 {
 	return last + 1
 }
 
-// Members are all members that ever registered, by number.
+// Members are all members that ever registered, in the order of their numbers.
 func (t *Tree) Members() iter.Seq2[uint32, Member] {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	ms := make(map[uint32]Member, len(t.members))
-	for n, m := range t.members {
-		ms[n] = m
-	}
+	ms := maps.Clone(t.members)
 	return func(yield func(uint32, Member) bool) {
-		for n, m := range ms {
-			if !yield(n, m) {
+		for _, n := range slices.Sorted(maps.Keys(ms)) {
+			if !yield(n, ms[n]) {
 				return
 			}
 		}
 	}
 }
 
-// Last is the last txn of a member that was applied.
+// Last is the last txn of a member that was applied; zeros when there was none.
 func (t *Tree) Last(member uint32) (incarnation uint32, number uint64) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -167,29 +167,19 @@ func (t *Tree) Last(member uint32) (incarnation uint32, number uint64) {
 type Stats struct {
 	Znodes     int
 	Ephemerals int
-	Sessions   int
-	DataBytes  int64
+	Sessions   int   // live ones
+	DataBytes  int64 // of the znodes' data
 }
 
-// Stats may be called at any time.
+// Stats may be called at any time; it costs nothing.
 func (t *Tree) Stats() Stats {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return Stats{Znodes: t.znodes.size, Ephemerals: t.ephemerals, Sessions: t.live.size, DataBytes: t.dataBytes}
+	return Stats{Znodes: t.znodes.size, Ephemerals: t.ephemerals, Sessions: t.sessions.size, DataBytes: t.dataBytes}
 }
 
 // clock makes the leaders' clocks one that never goes back.
 func (t *Tree) clock(at int64) int64 {
 	t.at = max(t.at, at)
 	return t.at
-}
-
-// intern keeps one copy of each ACL.
-func (t *Tree) intern(acl []tiers.ACL) []tiers.ACL {
-	k := string(appendACL(nil, acl))
-	if old, ok := t.acls[k]; ok {
-		return old
-	}
-	t.acls[k] = acl
-	return acl
 }

@@ -1,15 +1,12 @@
 package tree
 
 import (
-	"maps"
-	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/strata-coord/strata/tiers"
 )
 
-// kind is what ends a znode besides a delete.
+// kind is what ends a znode besides a delete. The values are written to snapshots.
 type kind uint8
 
 const (
@@ -17,64 +14,27 @@ const (
 	ephemeral
 	container
 	expiring
+	kinds // how many there are
 )
 
-// state is what a snapshot holds of a znode: all but the child list, which follows from the paths.
+// state is a znode at one moment. It is never changed once it is in the tree, so a reader, a snapshot and the undo of a txn
+// may keep it; what it points to is immutable too, but for kids.
 type state struct {
-	data  []byte // never changed in place; nil is null
-	acl   []tiers.ACL
-	kind  kind
-	owner tiers.SessionID // of an ephemeral
-	ttl   time.Duration   // of an expiring one
+	data  []byte // nil is ZooKeeper's null
+	acl   *acl
+	kids  *children // nil: never had one. Guarded by Tree.mu; not of this moment, but of now
+	owner tiers.SessionID
+	ttl   time.Duration // of an expiring one
 
-	czxid, mzxid, pzxid        tiers.Zxid
-	ctime, mtime               int64
-	version, aversion, creates int32 // creates: children ever created, the source of sequence numbers
-	_                          struct{}
+	czxid, mzxid, pzxid tiers.Zxid
+	ctime, mtime        int64
+	version, aversion   int32
+	creates             int32 // children ever created: the next sequence number
+	kind                kind
 }
 
-type znode struct {
-	state
-	kids *children
-}
-
-// children is a znode's child list. It is shared by all copies of the znode: snapshots don't use it.
-type children struct {
-	names  map[string]struct{} // guarded by Tree.mu
-	sorted atomic.Pointer[[]string]
-}
-
-func (c *children) add(name string) {
-	c.names[name] = struct{}{}
-	c.sorted.Store(nil)
-}
-
-func (c *children) remove(name string) {
-	delete(c.names, name)
-	c.sorted.Store(nil)
-}
-
-// list is sorted, and made at the first read after a change. Callers hold Tree.mu at least shared.
-func (c *children) list() []string {
-	if c == nil {
-		return nil
-	}
-	if l := c.sorted.Load(); l != nil {
-		return *l
-	}
-	l := slices.Sorted(maps.Keys(c.names))
-	c.sorted.Store(&l)
-	return l
-}
-
-func (c *children) len() int {
-	if c == nil {
-		return 0
-	}
-	return len(c.names)
-}
-
-func (z *znode) stat() tiers.Stat {
+// stat is what clients see. Callers hold Tree.mu at least shared.
+func (z *state) stat() tiers.Stat {
 	n := int32(z.kids.len())
 	return tiers.Stat{
 		Czxid: z.czxid, Mzxid: z.mzxid, Pzxid: z.pzxid, Ctime: z.ctime, Mtime: z.mtime,
@@ -83,77 +43,87 @@ func (z *znode) stat() tiers.Stat {
 	}
 }
 
-// change is one step back: the znode as it was, nil if it was not there.
+// change is one step of the txn being applied, to be taken back when a later one fails.
 type change struct {
 	path string
-	old  *znode
+	old  *state
+	// siblings is the child list that the znode came into or left; nil when it was only changed.
+	siblings *children
+
+	session bool // a change of a session, not of a znode
+	id      tiers.SessionID
+	was     *session
 }
 
-// insert adds a znode and everything that follows from it. Its parent must be there, but for the root.
-func (t *Tree) insert(path string, z *znode) {
-	t.znodes.put(path, z)
-	t.count(z, 1)
-	if z.kind == ephemeral {
-		if s := t.live.get(z.owner); s != nil {
-			s.ephemerals[path] = struct{}{}
+// set makes now the state of path (nil: none), with everything that follows from it: child list, owner's list, counts.
+func (t *Tree) set(path string, now *state, siblings *children) (old *state) {
+	old = t.znodes.put(path, now)
+	if siblings != nil {
+		name := path[lastSlash(path)+1:]
+		if now != nil {
+			siblings.add(name)
+		} else {
+			siblings.remove(name)
 		}
 	}
-	if path == "/" {
-		return
+	if now != nil {
+		t.grip(now.acl)
+		t.dataBytes += int64(len(now.data))
 	}
-	parent, name := split(path)
-	p := t.znodes.get(parent)
-	if p.kids == nil {
-		p.kids = &children{names: make(map[string]struct{})}
+	if old != nil {
+		t.dropACL(old.acl)
+		t.dataBytes -= int64(len(old.data))
 	}
-	p.kids.add(name)
-}
-
-// remove takes a znode and everything that follows from it away.
-func (t *Tree) remove(path string) {
-	z := t.znodes.get(path)
-	t.znodes.delete(path)
-	t.count(z, -1)
-	if z.kind == ephemeral {
-		if s := t.live.get(z.owner); s != nil {
-			delete(s.ephemerals, path)
+	switch {
+	case old == nil && now != nil && now.kind == ephemeral:
+		t.ephemerals++
+		if s := t.sessions.get(now.owner); s != nil {
+			s.owned[path] = struct{}{}
+		}
+	case now == nil && old != nil && old.kind == ephemeral:
+		t.ephemerals--
+		if s := t.sessions.get(old.owner); s != nil {
+			delete(s.owned, path)
 		}
 	}
-	parent, name := split(path)
-	if p := t.znodes.get(parent); p != nil && p.kids != nil {
-		p.kids.remove(name)
-	}
+	return old
 }
 
-func (t *Tree) count(z *znode, by int) {
-	t.dataBytes += int64(by) * int64(len(z.data))
-	if z.kind == ephemeral {
-		t.ephemerals += by
-	}
-}
-
-// edit returns a znode for writing and remembers how it was.
-func (t *Tree) edit(path string) *znode {
-	z := t.znodes.change(path)
-	old := *z
-	t.undo = append(t.undo, change{path, &old})
-	return z
+// edit is set for a txn: it remembers the step.
+func (t *Tree) edit(path string, now *state, siblings *children) {
+	old := t.set(path, now, siblings)
+	t.undo = append(t.undo, change{path: path, old: old, siblings: siblings})
 }
 
 // rollback takes back what the txn being applied has changed.
 func (t *Tree) rollback() {
+	// Sessions first, and those newest first: an ephemeral that comes back needs its owner's list.
 	for i := len(t.undo) - 1; i >= 0; i-- {
-		c := t.undo[i]
-		switch now := t.znodes.get(c.path); {
-		case c.old == nil:
-			t.remove(c.path)
-		case now == nil:
-			t.insert(c.path, c.old)
-		default:
-			t.dataBytes += int64(len(c.old.data)) - int64(len(now.data))
-			t.znodes.change(c.path).state = c.old.state
+		if c := &t.undo[i]; c.session {
+			if now := t.sessions.put(c.id, c.was); c.was != nil && now == nil {
+				t.ended.remove(c.id)
+			}
 		}
 	}
-	t.undo = t.undo[:0]
-	t.events = t.events[:0]
+	for i := len(t.undo) - 1; i >= 0; i-- {
+		if c := &t.undo[i]; !c.session {
+			t.set(c.path, c.old, c.siblings)
+		}
+	}
+	t.forget()
+	t.toldEnd, t.toldMove = t.toldEnd[:0], t.toldMove[:0]
+}
+
+// forget lets go of the steps and the events of the txn that was applied.
+func (t *Tree) forget() {
+	clear(t.undo)
+	clear(t.events)
+	t.undo, t.events = t.undo[:0], t.events[:0]
+	const many = 4096 // a giant txn shall not hold its memory for ever
+	if cap(t.undo) > many {
+		t.undo = nil
+	}
+	if cap(t.events) > many {
+		t.events = nil
+	}
 }

@@ -9,8 +9,11 @@ import (
 	"github.com/strata-coord/strata/tiers"
 )
 
-// Hub is the watches of one tree at one member. Its methods may be called concurrently; a tree that calls Fire under the lock
-// of its writes, and Add under the lock of its reads, makes arming atomic with reading.
+// Hub is the watches of one tree at one member. Its methods may be called concurrently. A tree that calls Fire under the
+// lock of its writes, and Add under the lock of its reads, makes arming atomic with reading.
+//
+// A watch is a (path, scope, watcher): arming it twice is the same as once. The scopes of one watcher on one path stand beside
+// each other (as in ZooKeeper 3.9), so a one-shot watch never takes a persistent one away. Watchers are map keys: pointers, usually.
 type Hub struct {
 	mu    sync.Mutex
 	paths map[string]map[tiers.Watcher]scopes // guarded by mu
@@ -21,152 +24,120 @@ type Hub struct {
 	watches   int // guarded by mu
 }
 
-// scopes is the set of scopes that one watcher has on one path, by bit.
-type scopes uint8
-
-func bit(s tiers.Scope) scopes { return 1 << s }
-
-const (
-	anyScope  = scopes(1<<tiers.ScopeData | 1<<tiers.ScopeChildren | 1<<tiers.ScopePersistent | 1<<tiers.ScopeRecursive)
-	recursive = scopes(1 << tiers.ScopeRecursive)
-)
-
-func bits(s tiers.Scope) scopes {
-	if s == tiers.ScopeAny {
-		return anyScope
-	}
-	return bit(s)
-}
-
-func count(s scopes) (n int) {
-	for ; s != 0; s &= s - 1 {
-		n++
-	}
-	return n
-}
-
 // New returns an empty hub.
 func New() *Hub {
 	return &Hub{paths: make(map[string]map[tiers.Watcher]scopes), of: make(map[tiers.Watcher]map[string]struct{})}
 }
 
-// Add arms a watch; arming it again changes nothing.
+// Add arms a watch of one scope. ScopeAny and unknown scopes arm nothing.
 func (h *Hub) Add(path string, s tiers.Scope, w tiers.Watcher) {
+	add := scopesOf(s)
+	if add == 0 || add == all {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ws := h.paths[path]
 	if ws == nil {
-		ws = make(map[tiers.Watcher]scopes)
+		ws = make(map[tiers.Watcher]scopes, 1)
 		h.paths[path] = ws
 	}
-	if h.of[w] == nil {
-		h.of[w] = make(map[string]struct{})
+	ps := h.of[w]
+	if ps == nil {
+		ps = make(map[string]struct{}, 1)
+		h.of[w] = ps
 	}
-	h.of[w][path] = struct{}{}
-	h.set(ws, w, ws[w]|bit(s))
-}
-
-func (h *Hub) set(ws map[tiers.Watcher]scopes, w tiers.Watcher, to scopes) {
-	from := ws[w]
-	h.watches += count(to) - count(from)
-	h.recursive += count(to&recursive) - count(from&recursive)
-	ws[w] = to
+	ps[path] = struct{}{}
+	h.set(ws, w, ws[w]|add)
 }
 
 // Has tells whether w has a watch of that scope (ScopeAny: of any) on exactly that path.
 func (h *Hub) Has(path string, s tiers.Scope, w tiers.Watcher) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.paths[path][w]&bits(s) != 0
+	return h.paths[path][w]&scopesOf(s) != 0
 }
 
-// Remove removes w's watches of that scope on exactly that path and tells whether there were any. An empty path with ScopeAny
-// removes all watches of w.
+// Remove removes w's watches of that scope (ScopeAny: of any) on exactly that path and tells whether there were any. An empty
+// path with ScopeAny removes all watches of w. An event that is being fired at the same time may still reach w.
 func (h *Hub) Remove(path string, s tiers.Scope, w tiers.Watcher) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if path != "" || s != tiers.ScopeAny {
-		return h.remove(path, bits(s), w)
+		return h.remove(path, scopesOf(s), w)
 	}
-	had := false
+	had := len(h.of[w]) > 0
 	for p := range h.of[w] {
-		had = h.remove(p, anyScope, w) || had
+		h.remove(p, all, w)
 	}
 	return had
 }
 
-func (h *Hub) remove(path string, s scopes, w tiers.Watcher) bool {
-	ws := h.paths[path]
-	if ws[w]&s == 0 {
-		return false
-	}
-	h.set(ws, w, ws[w]&^s)
-	if ws[w] == 0 {
-		delete(ws, w)
-		if delete(h.of[w], path); len(h.of[w]) == 0 {
-			delete(h.of, w)
-		}
-		if len(ws) == 0 {
-			delete(h.paths, path)
-		}
-	}
-	return true
-}
-
-// Fire tells the watchers of one change. Those of one scope set get it once each; one-shot watches that match are consumed: a
-// deletion consumes both kinds.
+// Fire tells every watcher that has a matching watch of the change, each once. One-shot watches that match are consumed; a
+// deletion consumes the data and the child watch of the znode. Watchers are called without locks of the hub, in no
+// particular order; the caller sees to it that one Fire ends before the next begins.
 func (h *Hub) Fire(ev tiers.Event) {
 	for _, w := range h.match(ev) {
 		w.Notify(ev)
 	}
 }
 
+// match returns whom to tell, and consumes their one-shot watches.
 func (h *Hub) match(ev tiers.Event) []tiers.Watcher {
+	oneShot, matching := matched(ev.Type)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var oneShot, all scopes
-	switch ev.Type {
-	case tiers.NodeCreated, tiers.NodeDataChanged:
-		oneShot = bit(tiers.ScopeData)
-		all = oneShot | bit(tiers.ScopePersistent) | recursive
-	case tiers.NodeDeleted:
-		oneShot = bit(tiers.ScopeData) | bit(tiers.ScopeChildren)
-		all = oneShot | bit(tiers.ScopePersistent) | recursive
-	case tiers.NodeChildrenChanged:
-		oneShot = bit(tiers.ScopeChildren)
-		all = oneShot | bit(tiers.ScopePersistent)
+	if h.watches == 0 {
+		return nil
 	}
-	var ws []tiers.Watcher
-	for w, has := range h.paths[ev.Path] {
-		if has&all != 0 {
-			ws = append(ws, w)
+	var to []tiers.Watcher
+	at := h.paths[ev.Path]
+	for w, has := range at {
+		if has&matching != 0 {
+			to = append(to, w)
 		}
 	}
-	for _, w := range ws {
-		h.remove(ev.Path, oneShot, w)
-	}
-	if h.recursive > 0 && all&recursive != 0 {
+	if h.recursive > 0 && matching&recursive != 0 {
+		// Who has a recursive watch on several ancestors, or watches the path itself too, still gets one event.
+		var seen map[tiers.Watcher]struct{}
 		for p := parent(ev.Path); p != ""; p = parent(p) {
 			for w, has := range h.paths[p] {
-				if has&recursive != 0 && !slices.Contains(ws, w) {
-					ws = append(ws, w)
+				if has&recursive == 0 || at[w]&matching != 0 {
+					continue
+				}
+				if seen == nil {
+					seen = make(map[tiers.Watcher]struct{})
+				}
+				if _, told := seen[w]; !told {
+					seen[w] = struct{}{}
+					to = append(to, w)
 				}
 			}
 		}
 	}
-	return ws
+	for _, w := range to {
+		h.remove(ev.Path, oneShot, w)
+	}
+	return to
 }
 
-// parent is the path one level up; empty above the root.
-func parent(path string) string {
-	if path == "/" {
-		return ""
+// Watched are the paths with any watch, and those of them with a recursive one, both sorted.
+func (h *Hub) Watched() (paths, recursively []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	paths = make([]string, 0, len(h.paths))
+	for p, ws := range h.paths {
+		paths = append(paths, p)
+		for _, has := range ws {
+			if has&recursive != 0 {
+				recursively = append(recursively, p)
+				break
+			}
+		}
 	}
-	i := strings.LastIndexByte(path, '/')
-	if i <= 0 {
-		return "/"
-	}
-	return path[:i]
+	slices.Sort(paths)
+	slices.Sort(recursively)
+	return paths, recursively
 }
 
 // Stats counts watchers, watched paths and watches.
@@ -176,26 +147,41 @@ func (h *Hub) Stats() (watchers, paths, watches int) {
 	return len(h.of), len(h.paths), h.watches
 }
 
-// Paths are the watched paths, sorted.
-func (h *Hub) Paths() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	ps := make([]string, 0, len(h.paths))
-	for p := range h.paths {
-		ps = append(ps, p)
-	}
-	slices.Sort(ps)
-	return ps
+// set changes what w has on the path of ws and keeps the counts. Callers hold mu.
+func (h *Hub) set(ws map[tiers.Watcher]scopes, w tiers.Watcher, to scopes) {
+	from := ws[w]
+	h.watches += to.len() - from.len()
+	h.recursive += (to & recursive).len() - (from & recursive).len()
+	ws[w] = to
 }
 
-// Recursive tells whether anyone has a recursive watch on path.
-func (h *Hub) Recursive(path string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, has := range h.paths[path] {
-		if has&recursive != 0 {
-			return true
-		}
+// remove takes scopes of w on path away and tells whether it had one of them. Callers hold mu.
+func (h *Hub) remove(path string, s scopes, w tiers.Watcher) bool {
+	ws := h.paths[path]
+	has := ws[w]
+	if has&s == 0 {
+		return false
 	}
-	return false
+	h.set(ws, w, has&^s)
+	if has&^s != 0 {
+		return true
+	}
+	if delete(ws, w); len(ws) == 0 {
+		delete(h.paths, path)
+	}
+	if delete(h.of[w], path); len(h.of[w]) == 0 {
+		delete(h.of, w)
+	}
+	return true
+}
+
+// parent is the path one level up; empty above the root.
+func parent(path string) string {
+	if path == "/" {
+		return ""
+	}
+	if i := strings.LastIndexByte(path, '/'); i > 0 {
+		return path[:i]
+	}
+	return "/"
 }
