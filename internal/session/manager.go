@@ -1,0 +1,353 @@
+// Package session is the session table of one member: who is attached here, who may attach, and when a session ends.
+//
+// # Local first
+//
+// A session is an entry in the table of the member that opened it, and costs no quorum write. It is opened in a tier (by a txn
+// with tiers.OpOpenSession that travels ahead of the create) before its first ephemeral there. From then on the tier's
+// contract rules its end: in the strong tier an entry of the log. A session that is local only ends when this member has not
+// heard of it for its timeout.
+//
+// # Moving
+//
+// The password is an HMAC of the id under the cluster's key: every member can check it. It proves who, not that the session
+// lives: a session is expired unless proven alive. Proof is, in this order: the replicated tree knows it as live; a member says
+// that it holds it, and hands it over; or the member that held it last is not reachable, and has not been so for longer than
+// the session's timeout.
+package session
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/strata-coord/strata/tiers"
+)
+
+// State is what the replicated tree knows of a session.
+type State uint8
+
+const (
+	Unknown State = iota
+	Live
+	Ended
+)
+
+// Replicated is what the manager needs of the strong tier.
+type Replicated interface {
+	tiers.Tier
+	// Number is this member's number and incarnation; ok is false until it is registered.
+	Number() (member, incarnation uint32, ok bool)
+	// Key is the cluster's secret; nil until there is one.
+	Key() []byte
+	// SessionState is what this member's tree knows; hosted tells whether the session is attached to this start of this member.
+	SessionState(id tiers.SessionID) (s State, hosted bool)
+	// Zxid is what this member has applied.
+	Zxid() tiers.Zxid
+	// Renewed is the latest touch that a majority has heard of.
+	Renewed(id tiers.SessionID) time.Time
+	// OnSessionEnd and OnSessionMove call f from the goroutine that applies.
+	OnSessionEnd(f func(tiers.SessionID))
+	OnSessionMove(f func(id tiers.SessionID, hosted bool))
+}
+
+// Config is what New needs.
+type Config struct {
+	Strong   Replicated
+	Eventual tiers.Tier // nil if no route is eventual
+	Router   tiers.Tier // what clients use: every txn goes to it
+	Peers    Peers      // nil for a member alone
+	Logger   *slog.Logger
+	// LastAlive is when this member's previous start was last known to run; zero if it is not known. Local sessions of that
+	// start can still be attached within their timeout.
+	LastAlive time.Time
+	// Tick is the grain of expiry. Timeouts are clamped to Min..Max.
+	Tick, Min, Max time.Duration
+}
+
+// Manager implements tiers.Sessions; Tier wraps the router. Its methods may be called concurrently.
+type Manager struct {
+	cfg Config
+	log *slog.Logger
+
+	mu       sync.Mutex
+	sessions map[tiers.SessionID]*session // guarded by mu; those attached or kept here
+	moved    map[tiers.SessionID]note     // guarded by mu; local sessions that were handed to another member
+	counter  uint32                       // guarded by mu; of ids
+	grip     uint64                       // guarded by mu; of attachments
+	closed   bool                         // guarded by mu
+
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+// session is one entry. Its fields are guarded by Manager.mu.
+type session struct {
+	id      tiers.SessionID
+	timeout time.Duration
+	touched time.Time
+	grip    uint64
+	cut     func(error) // of the holder; nil: detached
+	// opened has the tiers in which the session was opened, or is being opened, by the tier's name.
+	opened map[string]bool
+	// ending: Close was called; nothing more is accepted.
+	ending bool
+}
+
+// note says where a local session went.
+type note struct {
+	to string // member name
+	at time.Time
+}
+
+// New starts the table.
+func New(c Config) *Manager {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Manager{cfg: c, log: c.Logger, sessions: make(map[tiers.SessionID]*session), moved: make(map[tiers.SessionID]note)}
+	ctx, cancel := context.WithCancel(context.Background())
+	m.stop = cancel
+	c.Strong.OnSessionEnd(m.endedInLog)
+	c.Strong.OnSessionMove(func(id tiers.SessionID, hosted bool) {
+		if !hosted {
+			m.drop(id, tiers.ErrSessionMoved)
+		}
+	})
+	m.work.Go(func() { m.tick(ctx) })
+	return m
+}
+
+// Stop lets go of all sessions without ending them; holders are not told.
+func (m *Manager) Stop() {
+	m.mu.Lock()
+	m.closed = true
+	clear(m.sessions)
+	m.mu.Unlock()
+	m.stop()
+	m.work.Wait()
+}
+
+func (m *Manager) clamp(d time.Duration) time.Duration { return min(max(d, m.cfg.Min), m.cfg.Max) }
+
+// password proves a session id to any member of the cluster.
+func (m *Manager) password(id tiers.SessionID) (p [16]byte, err error) {
+	key := m.cfg.Strong.Key()
+	if len(key) == 0 {
+		return p, fmt.Errorf("%w: the cluster has not been formed yet", tiers.ErrUnavailable)
+	}
+	h := hmac.New(sha256.New, key)
+	fmt.Fprintf(h, "strata session %d", id)
+	copy(p[:], h.Sum(nil))
+	return p, nil
+}
+
+// newID draws an id that no session ever had. Callers hold mu.
+func (m *Manager) newID() (tiers.SessionID, error) {
+	member, incarnation, ok := m.cfg.Strong.Number()
+	if !ok {
+		return 0, fmt.Errorf("%w: this member is not registered with the cluster yet", tiers.ErrUnavailable)
+	}
+	m.counter++
+	id, ok := tiers.NewSessionID(member, incarnation, m.counter)
+	if !ok {
+		return 0, fmt.Errorf("%w: the session ids of this start are used up: start the member again", tiers.ErrUnavailable)
+	}
+	return id, nil
+}
+
+var errStopped = &tiers.OpError{Op: "session", Err: tiers.ErrClosed}
+
+// Open starts a session here.
+func (m *Manager) Open(_ context.Context, timeout time.Duration, cut func(error)) (tiers.Lease, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return tiers.Lease{}, errStopped
+	}
+	id, err := m.newID()
+	if err == nil {
+		var p [16]byte
+		if p, err = m.password(id); err == nil {
+			s := m.admit(id, m.clamp(timeout), cut)
+			return tiers.Lease{ID: id, Password: p, Timeout: s.timeout, Grip: s.grip}, nil
+		}
+	}
+	return tiers.Lease{}, &tiers.OpError{Op: "session", Err: err}
+}
+
+// admit enters a session with its holder, in place of an earlier entry. Callers hold mu.
+func (m *Manager) admit(id tiers.SessionID, timeout time.Duration, cut func(error)) *session {
+	s := m.sessions[id]
+	if s == nil {
+		s = &session{id: id, opened: make(map[string]bool)}
+		m.sessions[id] = s
+	}
+	m.grip++
+	s.timeout, s.touched, s.grip, s.cut = timeout, time.Now(), m.grip, cut
+	delete(m.moved, id)
+	return s
+}
+
+// Touch notes that the session's client was heard of.
+func (m *Manager) Touch(id tiers.SessionID) {
+	m.mu.Lock()
+	s := m.sessions[id]
+	if s != nil {
+		s.touched = time.Now()
+	}
+	strong := s != nil && s.opened["strong"]
+	m.mu.Unlock()
+	if strong {
+		m.cfg.Strong.Touch(id)
+	}
+}
+
+// Detach lets the session live on without a holder.
+func (m *Manager) Detach(l tiers.Lease) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.sessions[l.ID]; s != nil && s.grip == l.Grip {
+		s.cut = nil
+	}
+}
+
+// Close ends the session, in every tier where it was opened.
+func (m *Manager) Close(ctx context.Context, l tiers.Lease) *tiers.Pending {
+	m.mu.Lock()
+	s := m.sessions[l.ID]
+	if s == nil || s.grip != l.Grip {
+		m.mu.Unlock()
+		return tiers.Completed(tiers.Receipt{}, &tiers.OpError{Op: "closeSession", Err: tiers.ErrSessionMoved})
+	}
+	s.cut, s.ending = nil, true
+	strong := s.opened["strong"]
+	m.mu.Unlock()
+	m.closeEventual(l.ID)
+	if !strong {
+		m.forget(l.ID)
+		return tiers.Completed(tiers.Receipt{Zxid: m.cfg.Strong.Zxid()}, nil)
+	}
+	p := m.cfg.Strong.Submit(ctx, tiers.Txn{Session: l.ID, Ops: []tiers.Op{{Kind: tiers.OpCloseSession}}})
+	p.Then(func(tiers.Receipt, error) { m.forget(l.ID) })
+	return p
+}
+
+func (m *Manager) closeEventual(id tiers.SessionID) {
+	if m.cfg.Eventual == nil {
+		return
+	}
+	m.cfg.Eventual.Submit(context.Background(), tiers.Txn{Session: id, Ops: []tiers.Op{{Kind: tiers.OpCloseSession}}}).Then(
+		func(_ tiers.Receipt, err error) {
+			if err != nil && !errors.Is(err, tiers.ErrSessionExpired) {
+				m.log.Warn("could not end a session in the eventual tier", "session", id, "err", err)
+			}
+		})
+}
+
+func (m *Manager) forget(id tiers.SessionID) {
+	m.mu.Lock()
+	delete(m.sessions, id)
+	m.mu.Unlock()
+}
+
+// drop forgets a session and cuts its holder.
+func (m *Manager) drop(id tiers.SessionID, why error) {
+	m.mu.Lock()
+	s := m.sessions[id]
+	delete(m.sessions, id)
+	var cut func(error)
+	if s != nil {
+		cut, s.cut = s.cut, nil
+	}
+	m.mu.Unlock()
+	if cut != nil {
+		cut(why)
+	}
+}
+
+// endedInLog is called by the applier when the log has ended a session.
+func (m *Manager) endedInLog(id tiers.SessionID) {
+	m.mu.Lock()
+	s := m.sessions[id]
+	own := s != nil && s.ending
+	m.mu.Unlock()
+	m.closeEventual(id)
+	if !own {
+		m.drop(id, tiers.ErrSessionExpired)
+	}
+}
+
+// tick expires local sessions, each within a tick after its timeout.
+func (m *Manager) tick(ctx context.Context) {
+	t := time.NewTicker(m.cfg.Tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			m.expire(now)
+		}
+	}
+}
+
+func (m *Manager) expire(now time.Time) {
+	var ended []tiers.SessionID
+	m.mu.Lock()
+	for id, s := range m.sessions {
+		if s.ending || now.Sub(s.touched) <= s.timeout {
+			continue
+		}
+		// What the log knows as live, the log ends.
+		if s.opened["strong"] {
+			if state, _ := m.cfg.Strong.SessionState(id); state == Live {
+				continue
+			}
+		}
+		ended = append(ended, id)
+	}
+	for id, n := range m.moved {
+		if now.Sub(n.at) > 2*m.cfg.Max {
+			delete(m.moved, id)
+		}
+	}
+	m.mu.Unlock()
+	for _, id := range ended {
+		m.log.Info("a session has expired", "session", id)
+		m.closeEventual(id)
+		m.drop(id, tiers.ErrSessionExpired)
+	}
+}
+
+// Stats counts the sessions kept here, and those of them that were opened in the replicated tree.
+func (m *Manager) Stats() (sessions, replicated int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		if s.opened["strong"] {
+			replicated++
+		}
+	}
+	return len(m.sessions), replicated
+}
+
+// SafeUntil is until when the cluster will not end the session: zero while it owns nothing that others could be granted.
+func (m *Manager) SafeUntil(id tiers.SessionID) time.Time {
+	m.mu.Lock()
+	s := m.sessions[id]
+	if s == nil || !s.opened["strong"] {
+		m.mu.Unlock()
+		return time.Time{}
+	}
+	timeout := s.timeout
+	m.mu.Unlock()
+	if at := m.cfg.Strong.Renewed(id); !at.IsZero() {
+		return at.Add(timeout)
+	}
+	return time.Time{}
+}

@@ -1,0 +1,164 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/strata-coord/strata/internal/peernet"
+	"github.com/strata-coord/strata/tiers"
+)
+
+const methodTake byte = 1 // a question; an Answer
+
+type question struct {
+	_msgpack struct{} `msgpack:",as_array"`
+	Session  tiers.SessionID
+	Asker    string
+}
+
+// Member is one line of the membership.
+type Member struct {
+	Name      string
+	Addr      string
+	Alive     bool
+	LastAlive time.Time // of one that is not alive; zero if it is not known
+}
+
+// Network asks the other members over peernet. It implements Peers.
+type Network struct {
+	self    string
+	port    *peernet.Port
+	members func() []Member
+	nameOf  func(uint32) (string, bool)
+	log     *slog.Logger
+	server  *peernet.Server
+
+	mu      sync.Mutex
+	clients map[string]*peernet.Client // guarded by mu; by address
+	closed  bool                       // guarded by mu
+}
+
+// NewNetwork asks the members that members tells of, from the member called self. Serve makes this one answer.
+func NewNetwork(self string, port *peernet.Port, members func() []Member, nameOf func(uint32) (string, bool), log *slog.Logger) *Network {
+	return &Network{self: self, port: port, members: members, nameOf: nameOf, log: log, clients: make(map[string]*peernet.Client)}
+}
+
+// Serve answers the other members with m's sessions until Close.
+func (n *Network) Serve(m *Manager) {
+	n.server = peernet.Serve(n.port.Listener(peernet.Sessions), map[byte]peernet.Method{
+		methodTake: {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) {
+			var q question
+			if err := msgpack.Unmarshal(body, &q); err != nil {
+				return nil, fmt.Errorf("malformed question about a session: %w", err)
+			}
+			a := m.Give(q.Session, q.Asker)
+			return msgpack.Marshal(&a)
+		}},
+	}, n.log)
+}
+
+// Self is this member's name.
+func (n *Network) Self() string { return n.self }
+
+// NameOf is the name of a member by its number.
+func (n *Network) NameOf(number uint32) (string, bool) { return n.nameOf(number) }
+
+// Absence is for how long a member has not been reachable.
+func (n *Network) Absence(name string) (absent time.Duration, known bool) {
+	for _, x := range n.members() {
+		if x.Name == name {
+			switch {
+			case x.Alive:
+				return 0, true
+			case x.LastAlive.IsZero():
+				return 0, false
+			}
+			return max(time.Since(x.LastAlive), 1), true
+		}
+	}
+	return 0, false
+}
+
+// Take asks all other reachable members at once.
+func (n *Network) Take(ctx context.Context, id tiers.SessionID) map[string]Answer {
+	type reply struct {
+		from   string
+		answer Answer
+		err    error
+	}
+	answers := make(map[string]Answer)
+	body, err := msgpack.Marshal(&question{Session: id, Asker: n.self})
+	if err != nil {
+		n.log.Error("could not encode a question about a session", "err", err)
+		return answers
+	}
+	members := n.members()
+	replies := make(chan reply, len(members))
+	asked := 0
+	for _, x := range members {
+		if !x.Alive || x.Name == n.self {
+			continue
+		}
+		asked++
+		n.client(x.Addr).Go(methodTake, body, func(b []byte, err error) {
+			r := reply{from: x.Name, err: err}
+			if err == nil {
+				r.err = msgpack.Unmarshal(b, &r.answer)
+			}
+			replies <- r
+		})
+	}
+	for range asked {
+		select {
+		case r := <-replies:
+			if r.err != nil {
+				n.log.Debug("a member does not answer about a session", "member", r.from, "session", id, "err", r.err)
+				continue
+			}
+			answers[r.from] = r.answer
+			if r.answer.Held {
+				return answers
+			}
+		case <-ctx.Done():
+			return answers
+		}
+	}
+	return answers
+}
+
+func (n *Network) client(addr string) *peernet.Client {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := n.clients[addr]
+	if c == nil {
+		c = peernet.NewClient(func(ctx context.Context) (net.Conn, error) { return n.port.Dial(ctx, peernet.Sessions, addr) })
+		if n.closed {
+			c.Close()
+		} else {
+			n.clients[addr] = c
+		}
+	}
+	return c
+}
+
+// Close stops asking and answering.
+func (n *Network) Close() error {
+	n.mu.Lock()
+	n.closed = true
+	clients := n.clients
+	n.clients = nil
+	n.mu.Unlock()
+	for _, c := range clients {
+		c.Close()
+	}
+	if n.server != nil {
+		return n.server.Close()
+	}
+	return nil
+}
