@@ -45,10 +45,19 @@ func (f Format) Decode(data []byte, into any) error {
 	case JSON:
 		return json.Unmarshal(data, into)
 	case YAML:
-		return yaml.Unmarshal(data, into)
+		if err := yaml.Unmarshal(data, into); err != nil {
+			return &yamlError{err}
+		}
+		return nil
 	}
 	return f.unknown()
 }
+
+// yamlError is an error of the YAML package in one line: its own text is several lines of the document.
+type yamlError struct{ err error }
+
+func (e *yamlError) Error() string { return yaml.FormatError(e.err, false, false) }
+func (e *yamlError) Unwrap() error { return e.err }
 
 var errEmpty = errors.New("the document is empty")
 

@@ -72,7 +72,11 @@ func Bind[T any](ctx context.Context, node Node, path string, codec Codec, opts 
 	}
 	running, stop := context.WithCancel(context.Background())
 	v.stop = stop
-	go v.run(running, v.generation)
+	begin := told{generation: v.generation}
+	if err := v.Err(); err != nil {
+		begin.problem = err.Error()
+	}
+	go v.run(running, begin)
 	return v, nil
 }
 
@@ -92,8 +96,8 @@ func (v *Value[T]) first(ctx context.Context) error {
 	}
 }
 
-// run follows the watch from generation on. Once Bind has returned it alone reads and notifies; Close waits for it.
-func (v *Value[T]) run(ctx context.Context, told uint64) {
+// run follows the watch. Once Bind has returned it alone reads and notifies; Close waits for it.
+func (v *Value[T]) run(ctx context.Context, told told) {
 	defer close(v.done)
 	defer close(v.changed)
 	defer v.tier.Unwatch(v.wake, "", tiers.ScopeAny)
@@ -161,17 +165,29 @@ func (v *Value[T]) take(data []byte, stat tiers.Stat) {
 	v.current.Store(next)
 }
 
-// tell notifies of what is current if it is newer than generation told, and returns the generation that is told now.
-func (v *Value[T]) tell(told uint64) uint64 {
+// told is what run has notified of.
+type told struct {
+	generation uint64
+	problem    string // Err's text
+}
+
+// tell notifies of what has changed since was, and returns what is told now.
+func (v *Value[T]) tell(was told) (now told) {
+	problem := v.Err()
 	v.mu.Lock()
-	now, listeners, value := v.generation, v.listeners, *v.current.Load()
+	now.generation = v.generation
+	listeners, value := v.listeners, *v.current.Load()
 	v.mu.Unlock()
-	if now == told {
-		return told
+	if problem != nil {
+		now.problem = problem.Error()
 	}
-	v.changed.Set()
-	for _, f := range listeners {
-		f(value)
+	if now != was {
+		v.changed.Set()
+	}
+	if now.generation != was.generation {
+		for _, f := range listeners {
+			f(value)
+		}
 	}
 	return now
 }
@@ -190,8 +206,8 @@ func (v *Value[T]) Err() error {
 	return v.bad
 }
 
-// Changed receives after Load has begun to return another value: once for any number of changes since the last receive. It is
-// closed by Close. It is one channel: of several receivers, one gets the value.
+// Changed receives after Load or Err has begun to return something else: once for any number of changes since the last receive.
+// It is closed by Close. It is one channel: of several receivers, one gets the value.
 func (v *Value[T]) Changed() <-chan struct{} { return v.changed }
 
 // OnChange calls f with each later value, one call at a time, in order; values that follow each other faster than f returns are

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strata-coord/strata/coord"
 	"github.com/strata-coord/strata/coord/lock"
 	"github.com/strata-coord/strata/tiers"
 )
@@ -89,6 +90,37 @@ func TestLossWhileWaiting(t *testing.T) {
 			})
 		})
 	}
+}
+
+// late is a lock.Node that has no session to give for a while.
+type late struct {
+	*member
+	until time.Time
+}
+
+func (l late) Session(ctx context.Context) (*coord.Session, error) {
+	if time.Now().Before(l.until) {
+		return nil, fmt.Errorf("%w: not registered yet", tiers.ErrUnavailable)
+	}
+	return l.member.Session(ctx)
+}
+
+func TestWaitsForItsSession(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *cluster) {
+		m := c.member(nil)
+		defer m.leave()
+		node := late{m, time.Now().Add(time.Minute)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := lock.New(node, path).Acquire(ctx); !errors.Is(err, tiers.ErrUnavailable) {
+			t.Errorf("Acquire = %v", err)
+		}
+		held, err := lock.New(node, path).Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		release(t, held)
+	})
 }
 
 func TestWaitsThroughUnavailability(t *testing.T) {

@@ -84,7 +84,9 @@ func (m *Mutex) acquire(ctx context.Context, turn func(*contender, context.Conte
 	var pause steps.Backoff
 	for {
 		s, err := m.node.Session(ctx)
-		if err != nil {
+		if steps.Retryable(err) && pause.Wait(ctx) == nil {
+			continue
+		} else if err != nil {
 			return nil, err
 		}
 		if err := m.allowed(s.Tier().Contract(m.path)); err != nil {
