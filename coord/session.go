@@ -1,4 +1,3 @@
-// Package coord is what an embedding program imports.
 package coord
 
 import (
