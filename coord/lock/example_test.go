@@ -1,0 +1,54 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"github.com/strata-coord/strata/coord"
+	"github.com/strata-coord/strata/coord/lock"
+)
+
+func writeTo(ctx context.Context, shard string, token int64) error { return ctx.Err() }
+
+func ExampleMutex_Acquire() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+
+	held, err := lock.New(node, "/locks/db/users/shards/00", lock.Identifier("worker-1")).Acquire(ctx)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer held.Release(context.WithoutCancel(ctx)) // also when ctx has ended: the next one waits for it
+
+	// Under the lock's context, which ends when the lock is lost, and with the token, which the shard compares.
+	if err := writeTo(held.Context(), "users/00", held.Token()); err != nil {
+		log.Print(context.Cause(held.Context()))
+	}
+}
+
+func ExampleMutex_TryAcquire() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+
+	held, err := lock.New(node, "/locks/nightly").TryAcquire(ctx)
+	switch {
+	case errors.Is(err, lock.ErrHeld):
+		fmt.Println("another one does it tonight")
+	case err != nil:
+		log.Print(err)
+	default:
+		defer held.Release(context.WithoutCancel(ctx))
+		fmt.Println("working with token", held.Token())
+	}
+}
