@@ -1,0 +1,10 @@
+// Package admin is a member's out-of-band HTTP listener: what probes, scrapers and scripts ask.
+//
+//	GET /healthz    200 while the process runs
+//	GET /readyz     200 when clients are served, else 503 with the reason
+//	GET /metrics    Prometheus
+//	GET /v1/status  the member's state as JSON, see [Status]
+//
+// The package knows no tier: it is fed by the functions of [Config], and serves as well for a member that is embedded in a
+// program of yours.
+package admin

@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Config feeds the handler. Its functions are called at each request, concurrently; they must not block for long.
+type Config struct {
+	// Status tells the member's state. Required.
+	Status func() Status
+	// Traffic tells what the client listener has done. Nil: the member serves no clients.
+	Traffic func() Traffic
+	// Ready is nil when clients are served, else the reason why not. Nil func: ask Status.
+	Ready func() error
+	// Logger hears of answers that could not be written. Nil: nobody.
+	Logger *slog.Logger
+}
+
+// Handler serves the listener's paths.
+func Handler(cfg Config) (http.Handler, error) {
+	if cfg.Status == nil {
+		return nil, errors.New("admin: Config.Status is missing")
+	}
+	if cfg.Ready == nil {
+		cfg.Ready = func() error {
+			if s := cfg.Status(); !s.Ready {
+				return errors.New(s.Reason)
+			}
+			return nil
+		}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	registry, err := newRegistry(cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{cfg}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", h.index)
+	mux.HandleFunc("GET /healthz", h.healthz)
+	mux.HandleFunc("GET /readyz", h.readyz)
+	mux.HandleFunc("GET /v1/status", h.status)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
+	}))
+	return mux, nil
+}
+
+type handler struct{ cfg Config }
+
+func (h handler) text(w http.ResponseWriter, code int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	if _, err := fmt.Fprintln(w, body); err != nil {
+		h.cfg.Logger.Debug("an admin answer was not written", "error", err)
+	}
+}
+
+func (h handler) index(w http.ResponseWriter, _ *http.Request) {
+	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON")
+}
+
+func (h handler) healthz(w http.ResponseWriter, _ *http.Request) { h.text(w, http.StatusOK, "ok") }
+
+func (h handler) readyz(w http.ResponseWriter, _ *http.Request) {
+	if err := h.cfg.Ready(); err != nil {
+		h.text(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
+		return
+	}
+	h.text(w, http.StatusOK, "ready")
+}
+
+func (h handler) status(w http.ResponseWriter, _ *http.Request) {
+	s := h.cfg.Status()
+	if s.Members == nil {
+		s.Members = []Member{}
+	}
+	if s.Routes == nil {
+		s.Routes = []Route{}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if err := e.Encode(s); err != nil {
+		h.cfg.Logger.Debug("an admin answer was not written", "error", err)
+	}
+}
