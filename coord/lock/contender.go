@@ -68,9 +68,12 @@ func (c *contender) enter(ctx context.Context) error {
 		} else if errors.Is(err, tiers.ErrNoNode) {
 			err = steps.MakeAll(ctx, c.tier, c.lock.path)
 		} else if errors.Is(err, tiers.ErrUnknownOutcome) {
+			// Not before it is known what became of this one: a second create could make a second znode.
 			err = c.find(ctx)
 		}
 		switch {
+		case ctx.Err() != nil && err != nil:
+			return c.gaveUp(ctx)
 		case c.name != "":
 			return c.tier.AddWatch(c.path(), tiers.ScopePersistent, c)
 		case err != nil && !steps.Retryable(err):
@@ -83,15 +86,27 @@ func (c *contender) enter(ctx context.Context) error {
 	}
 }
 
-// find looks for the znode of an uncertain create. Without an error, name is set if it was made, and it never will be if not.
+// find learns what became of an uncertain create, for as long as ctx lives. Without an error, name is set if the znode was made,
+// and it never will be if not.
 func (c *contender) find(ctx context.Context) error {
+	var pause steps.Backoff
+	for {
+		err := c.findNow(ctx)
+		if err == nil || !steps.Retryable(err) {
+			return err
+		}
+		if err := pause.Wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *contender) findNow(ctx context.Context) error {
 	if err := steps.Settle(ctx, c.tier, c.session.ID(), c.lock.path); err != nil {
 		return err
 	}
 	view, err := c.tier.Read(ctx, tiers.Query{Path: c.lock.path, Want: tiers.WantChildren, Fresh: true})
-	if errors.Is(err, tiers.ErrNoNode) {
-		return nil
-	} else if err != nil {
+	if err != nil && !errors.Is(err, tiers.ErrNoNode) {
 		return err
 	}
 	for _, child := range view.Children {
@@ -99,12 +114,11 @@ func (c *contender) find(ctx context.Context) error {
 			continue
 		}
 		view, err := c.tier.Read(ctx, tiers.Query{Path: c.lock.path + "/" + child, Want: tiers.WantStat, Fresh: true})
-		if errors.Is(err, tiers.ErrNoNode) {
-			return nil
-		} else if err != nil {
+		if err == nil {
+			c.name, c.created = child, view.Stat.Czxid
+		} else if !errors.Is(err, tiers.ErrNoNode) {
 			return err
 		}
-		c.name, c.created = child, view.Stat.Czxid
 	}
 	return nil
 }

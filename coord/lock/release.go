@@ -98,16 +98,7 @@ func (c *contender) learn(ctx context.Context) error {
 	case !errors.Is(err, tiers.ErrUnknownOutcome):
 		return nil // a create that failed made nothing
 	}
-	var pause steps.Backoff
-	for {
-		err := c.find(ctx)
-		if err == nil || !steps.Retryable(err) {
-			return err
-		}
-		if err := pause.Wait(ctx); err != nil {
-			return err
-		}
-	}
+	return c.find(ctx)
 }
 
 // joined is ctx that ends, with its cause, also when other does.
