@@ -76,7 +76,7 @@ func (m *Manager) attach(ctx context.Context, id tiers.SessionID, password []byt
 		}
 		return tiers.Lease{}, err
 	}
-	return m.enter(ctx, id, want, timeout, cut, false)
+	return m.enter(ctx, id, want, timeout, cut, time.Time{})
 }
 
 // attachHere re-attaches a session that is kept here: the earlier holder is cut.
@@ -118,24 +118,27 @@ func (m *Manager) catchUp(ctx context.Context) bool {
 
 // attachLogged moves a session of the replicated tree here, through the log: from then on its old host's txns are refused.
 func (m *Manager) attachLogged(ctx context.Context, id tiers.SessionID, p [16]byte, timeout time.Duration, cut func(error)) (tiers.Lease, error) {
+	sent := time.Now()
 	if _, err := tiers.Do(ctx, m.cfg.Strong, openTxn(id, timeout)); err != nil {
 		if errors.Is(err, tiers.ErrUnknownOutcome) {
 			err = fmt.Errorf("%w: %w", tiers.ErrUnavailable, err)
 		}
 		return tiers.Lease{}, err
 	}
-	return m.enter(ctx, id, p, timeout, cut, true)
+	return m.enter(ctx, id, p, timeout, cut, sent)
 }
 
-// enter enters a session that came from elsewhere, and takes its records in the eventual tier over.
-func (m *Manager) enter(ctx context.Context, id tiers.SessionID, p [16]byte, timeout time.Duration, cut func(error), strong bool) (tiers.Lease, error) {
+// enter enters a session that came from elsewhere, and takes its records in the eventual tier over. logged is when its move in the
+// replicated tree was sent; zero if it is not known there.
+func (m *Manager) enter(ctx context.Context, id tiers.SessionID, p [16]byte, timeout time.Duration, cut func(error), logged time.Time) (tiers.Lease, error) {
+	strong := !logged.IsZero()
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
 		return tiers.Lease{}, tiers.ErrClosed
 	}
 	s := m.admit(id, timeout, cut)
-	s.opened["strong"] = strong
+	s.opened["strong"], s.loggedAt = strong, logged
 	s.opened["eventual"] = m.cfg.Eventual != nil
 	l := tiers.Lease{ID: id, Password: p, Timeout: timeout, Grip: s.grip}
 	m.mu.Unlock()

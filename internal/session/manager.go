@@ -94,6 +94,8 @@ type session struct {
 	cut     func(error) // of the holder; nil: detached
 	// opened has the tiers in which the session was opened, or is being opened, by the tier's name.
 	opened map[string]bool
+	// loggedAt is when the opening in the replicated tree was sent: the log cannot end the session before loggedAt plus timeout.
+	loggedAt time.Time
 	// ending: Close was called; nothing more is accepted.
 	ending bool
 }
@@ -344,10 +346,10 @@ func (m *Manager) SafeUntil(id tiers.SessionID) time.Time {
 		m.mu.Unlock()
 		return time.Time{}
 	}
-	timeout := s.timeout
+	timeout, at := s.timeout, s.loggedAt
 	m.mu.Unlock()
-	if at := m.cfg.Strong.Renewed(id); !at.IsZero() {
-		return at.Add(timeout)
+	if r := m.cfg.Strong.Renewed(id); r.After(at) {
+		at = r
 	}
-	return time.Time{}
+	return at.Add(timeout)
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/strata-coord/strata/tiers"
 )
@@ -63,6 +64,9 @@ func (m *Manager) openIn(ctx context.Context, router tiers.Tier, id tiers.Sessio
 		return nil
 	}
 	s.opened[name] = true
+	if name == "strong" {
+		s.loggedAt = time.Now()
+	}
 	timeout := s.timeout
 	m.mu.Unlock()
 	router.Submit(context.WithoutCancel(ctx), tiers.Txn{Session: id, Ops: []tiers.Op{{Kind: tiers.OpOpenSession, Path: path, Timeout: timeout}}}).Then(
