@@ -11,6 +11,7 @@ import (
 
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/tiers/readonly"
+	"github.com/strata-coord/strata/tiers/tiertest"
 	"github.com/strata-coord/strata/tiers/tiertest/memtier"
 )
 
@@ -262,6 +263,26 @@ func (w whole) Freshness() (time.Duration, bool) { return 0, true }
 func (w whole) WaitZxid(ctx context.Context, z tiers.Zxid) error {
 	_, err := w.Read(ctx, tiers.Query{Path: "/", Want: tiers.WantNothing, AtLeast: z})
 	return err
+}
+
+func TestConformance(t *testing.T) {
+	for name, routed := range map[string]bool{"Alone": false, "Routed": true} {
+		t.Run(name, func(t *testing.T) {
+			tiertest.Run(t, tiertest.Harness{Bubble: synctest.Test, Base: "/config", New: func(t *testing.T, _ int) *tiertest.Cluster {
+				strong := memtier.New(memtier.Options{Mounts: []string{"/config"}})
+				t.Cleanup(strong.Close)
+				var tier tiers.Tier = readonly.New(whole{strong}, strong, readonly.Options{MaxStaleness: time.Minute})
+				if routed {
+					r, err := tiers.NewRouter(strong, tiers.Route{Prefix: "/config", Tier: tier})
+					if err != nil {
+						t.Fatal(err)
+					}
+					tier = r
+				}
+				return &tiertest.Cluster{Members: []tiertest.Member{{Tier: tier}}}
+			}})
+		})
+	}
 }
 
 // Reads behind own writes, and behind such reads, keep their place.
