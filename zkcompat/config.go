@@ -1,0 +1,88 @@
+package zkcompat
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/strata-coord/strata/tiers"
+)
+
+// Config is what a [Server] serves, and where.
+type Config struct {
+	Listen   net.Listener // owned by the Server from Listen on
+	Tier     tiers.Tier
+	Sessions tiers.Sessions
+
+	// Server tells about the member; called for four-letter words and at handshakes, so it must be quick. Nil: nothing is known.
+	Server func() ServerInfo
+	// Ready tells why clients cannot be served now: they are sent away at the handshake, to try another member. Nil: always ready.
+	Ready func() error
+
+	// Tick and the bounds of session timeouts are only reported (by the word conf): Sessions negotiates. Zero: 2 s, 2 and 20 ticks.
+	Tick, MinTimeout, MaxTimeout time.Duration
+
+	MaxPerAddress  int // connections of one remote address; 0: no limit (ZooKeeper's maxClientCnxns)
+	MaxConnections int // of all; 0: no limit
+
+	// SuperDigest is "super:<base64 of SHA-1>": who authenticates as that passes every ACL check. Empty: nobody does.
+	SuperDigest string
+
+	Logger *slog.Logger // nil: slog.Default()
+
+	// HandshakeTimeout closes connections that say nothing. Zero: 10 s.
+	HandshakeTimeout time.Duration
+}
+
+// ServerInfo is what the four-letter words tell about a member. What is zero is told as zero.
+type ServerInfo struct {
+	Mode    string // leader, follower, observer, standalone; empty: not serving
+	Version string // of the program, as it shows itself to operators: digits, letters, dots, dashes
+	Built   time.Time
+	ID      int64 // the member's number
+	Started time.Time
+
+	Zxid       tiers.Zxid // applied here
+	Znodes     int
+	Ephemerals int
+	DataBytes  int64
+	Sessions   int // of the whole cluster
+
+	Watchers, WatchedPaths, Watches int // at this member
+
+	Followers, SyncedFollowers int // of a leader
+	DataDir                    string
+	DataDirSize, LogDirSize    int64 // bytes
+}
+
+func (c *Config) setDefaults() error {
+	switch {
+	case c.Listen == nil:
+		return errors.New("zkcompat: a listener is missing")
+	case c.Tier == nil || c.Sessions == nil:
+		return errors.New("zkcompat: a tier and a session table are needed")
+	}
+	if c.Server == nil {
+		c.Server = func() ServerInfo { return ServerInfo{Mode: "standalone"} }
+	}
+	if c.Ready == nil {
+		c.Ready = func() error { return nil }
+	}
+	if c.Tick <= 0 {
+		c.Tick = 2 * time.Second
+	}
+	if c.MinTimeout <= 0 {
+		c.MinTimeout = 2 * c.Tick
+	}
+	if c.MaxTimeout <= 0 {
+		c.MaxTimeout = 20 * c.Tick
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.HandshakeTimeout <= 0 {
+		c.HandshakeTimeout = 10 * time.Second
+	}
+	return nil
+}
