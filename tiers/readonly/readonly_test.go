@@ -308,6 +308,34 @@ func TestFollowKeepsItsPlace(t *testing.T) {
 	}
 }
 
+// One session's reads on both routes of a tree keep their place, also behind each other. The memory tier refuses to follow what
+// it does not know.
+func TestFollowOnBothRoutes(t *testing.T) {
+	strong := memtier.New(memtier.Options{Mounts: []string{"/config"}})
+	defer strong.Close()
+	r, err := tiers.NewRouter(strong, tiers.Route{Prefix: "/config", Tier: readonly.New(whole{strong}, strong, readonly.Options{})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := strong.Hold()
+	var reads []*tiers.Pending
+	last := r.Submit(t.Context(), tiers.Txn{Session: 1, Ops: []tiers.Op{create("/config/x", ""), create("/x", "")}})
+	for i := range 10 {
+		last = r.Submit(t.Context(), tiers.Txn{Session: 1, Ops: []tiers.Op{set("/config/x", fmt.Sprint(i)), set("/x", fmt.Sprint(i))}})
+		for _, path := range []string{"/config/x", "/x", "/config/x", "/config/x"} {
+			last = r.Follow(t.Context(), data(path), last)
+			reads = append(reads, last)
+		}
+	}
+	release()
+	for i, p := range reads {
+		rec, err := p.Wait(t.Context())
+		if err != nil || string(rec.View.Data) != fmt.Sprint(i/4) {
+			t.Errorf("read %d: %q, %v", i, rec.View.Data, err)
+		}
+	}
+}
+
 // A read that waited longer than its bound is refused, as nobody knows how old its answer is.
 func TestFollowCountsItsWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
