@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// settings are what serve is told by flags and file. Each has one flag; the file's keys are the flags' names.
+type settings struct {
+	name            string
+	dataDir         string
+	bind            string
+	join            []string
+	bootstrapExpect int
+	role            string
+	zkListen        string
+	adminListen     string
+	routes          []string
+	tick            time.Duration
+	minSession      time.Duration // 0: two ticks
+	maxSession      time.Duration // 0: twenty ticks
+	config          string
+	logLevel        slog.Level
+}
+
+const (
+	roleVoter   = "voter"
+	roleReplica = "replica"
+)
+
+var defaultRoutes = []string{"/=strong", "/locks=strong", "/services=eventual", "/config=readonly", "/configs=readonly"}
+
+func (s *settings) register(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringVar(&s.name, "name", "", "this member's `NAME`: unique in the cluster, the same at every start (default: host name)")
+	f.StringVar(&s.dataDir, "data-dir", "strata-data", "the `DIR` for the log, snapshots and identity of this member; made if missing")
+	f.StringVar(&s.bind, "bind", "127.0.0.1:7400", "where the other members reach this one, TCP and UDP: `HOST:PORT`")
+	f.StringSliceVar(&s.join, "join", nil, "other members, `HOST:PORT,...`; this one may be among them")
+	f.IntVar(&s.bootstrapExpect, "bootstrap-expect", 1, "first start only: form the cluster when `N` voters are there")
+	f.StringVar(&s.role, "role", roleVoter, "`ROLE`: voter, or replica: keeps the tree and serves clients without a vote")
+	f.StringVar(&s.zkListen, "zk-listen", "127.0.0.1:2181", "where ZooKeeper clients connect, `HOST:PORT`; empty for none")
+	f.StringVar(&s.adminListen, "admin-listen", "127.0.0.1:8080", "health, metrics and status over HTTP, `HOST:PORT`; empty for none")
+	f.StringArrayVar(&s.routes, "route", defaultRoutes, "the tier of a prefix, `PREFIX=TIER`, repeatable; the longest prefix wins.\n"+
+		"Tiers: strong, eventual, readonly[,max-staleness=DURATION]. Given once, they replace\nthe default routes; / is strong unless a route says otherwise")
+	f.DurationVar(&s.tick, "tick", 2*time.Second, "ZooKeeper's tickTime, a `DURATION`: session timeouts are clamped to 2..20 ticks")
+	f.DurationVar(&s.minSession, "min-session-timeout", 0, "shortest session timeout that a client may negotiate, a `DURATION` (default: 2 ticks)")
+	f.DurationVar(&s.maxSession, "max-session-timeout", 0, "longest session timeout that a client may negotiate, a `DURATION` (default: 20 ticks)")
+	f.StringVar(&s.config, "config", "", "a YAML `FILE` with the same keys; flags win")
+	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log `LEVEL`: debug, info, warn or error; logs go to stderr")
+}
+
+// complete fills in what depends on other settings or on the machine, and refuses what can't work, before anything is opened.
+func (s *settings) complete() error {
+	if s.name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("the host has no name (%w): give the member one with --name", err)
+		}
+		s.name = host
+	}
+	if strings.ContainsAny(s.name, " \t\r\n/=,") {
+		return fmt.Errorf("--name %q: a member's name can't contain spaces, slashes, commas or equals signs", s.name)
+	}
+	if s.dataDir == "" {
+		return errors.New("--data-dir is empty: say where this member keeps its data")
+	}
+	if s.minSession == 0 {
+		s.minSession = 2 * s.tick
+	}
+	if s.maxSession == 0 {
+		s.maxSession = 20 * s.tick
+	}
+	switch {
+	case s.role != roleVoter && s.role != roleReplica:
+		return fmt.Errorf("--role %q: a member is a voter or a replica", s.role)
+	case s.role == roleReplica && len(s.others()) == 0:
+		return errors.New("--role replica needs --join: a replica follows voters and can't be alone")
+	case s.bootstrapExpect < 1:
+		return fmt.Errorf("--bootstrap-expect %d: a cluster has at least one voter", s.bootstrapExpect)
+	case s.bootstrapExpect > 1 && len(s.others()) == 0:
+		return fmt.Errorf("--bootstrap-expect %d needs --join: say where the other voters are", s.bootstrapExpect)
+	case s.tick <= 0:
+		return fmt.Errorf("--tick %v: must be positive", s.tick)
+	case s.minSession < 0 || s.minSession > s.maxSession:
+		return fmt.Errorf("--min-session-timeout %v and --max-session-timeout %v: the shortest must be positive and not above the longest", s.minSession, s.maxSession)
+	}
+	return s.checkAddresses()
+}
+
+// others are the addresses of --join without our own.
+func (s *settings) others() []string {
+	var o []string
+	for _, a := range s.join {
+		if a != s.bind {
+			o = append(o, a)
+		}
+	}
+	return o
+}
+
+func (s *settings) checkAddresses() error {
+	host, _, err := net.SplitHostPort(s.bind)
+	if err != nil {
+		return fmt.Errorf("--bind %q: want HOST:PORT (%w)", s.bind, err)
+	}
+	if ip := net.ParseIP(host); len(s.others()) > 0 && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return fmt.Errorf("--bind %q: the other members need an address under which to reach this one: bind to that address", s.bind)
+	}
+	for _, a := range s.join {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return fmt.Errorf("--join %q: want HOST:PORT (%w)", a, err)
+		}
+	}
+	for flag, a := range map[string]string{"--zk-listen": s.zkListen, "--admin-listen": s.adminListen} {
+		if a == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return fmt.Errorf("%s %q: want HOST:PORT, or empty for none (%w)", flag, a, err)
+		}
+	}
+	return nil
+}
