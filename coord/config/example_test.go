@@ -3,7 +3,7 @@ package config_test
 import (
 	"context"
 	"fmt"
-	"log"
+	"log/slog"
 
 	"github.com/strata-coord/strata/coord"
 	"github.com/strata-coord/strata/coord/config"
@@ -13,7 +13,8 @@ func ExampleBind() {
 	ctx := context.Background()
 	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
 	if err != nil {
-		log.Fatal(err)
+		slog.Error("open", "err", err)
+		return
 	}
 	defer node.Close()
 
@@ -23,14 +24,14 @@ func ExampleBind() {
 	}
 	features, err := config.Bind(ctx, node, "/config/features", config.JSON, config.WithDefault(Features{Limit: 100}))
 	if err != nil {
-		log.Print(err)
+		slog.Error("failed", "err", err)
 		return
 	}
 	defer features.Close()
 
 	for range features.Changed() {
 		if err := features.Err(); err != nil {
-			log.Print("keeping the last good value: ", err)
+			slog.Warn("keeping the last good value", "err", err)
 		}
 		fmt.Println(features.Load().Limit)
 	}

@@ -3,7 +3,7 @@ package discovery_test
 import (
 	"context"
 	"fmt"
-	"log"
+	"log/slog"
 	"time"
 
 	"github.com/strata-coord/strata/coord"
@@ -14,7 +14,8 @@ func ExampleRegister() {
 	ctx := context.Background()
 	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
 	if err != nil {
-		log.Fatal(err)
+		slog.Error("open", "err", err)
+		return
 	}
 	defer node.Close()
 
@@ -24,7 +25,7 @@ func ExampleRegister() {
 		Check: discovery.HTTP("http://10.0.0.5:9090/healthz", time.Second),
 	})
 	if err != nil {
-		log.Print(err)
+		slog.Error("failed", "err", err)
 		return
 	}
 	defer registration.Close()
@@ -35,13 +36,14 @@ func ExampleWatch() {
 	ctx := context.Background()
 	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
 	if err != nil {
-		log.Fatal(err)
+		slog.Error("open", "err", err)
+		return
 	}
 	defer node.Close()
 
 	api, err := discovery.Watch(ctx, node, "/services/api")
 	if err != nil {
-		log.Print(err)
+		slog.Error("failed", "err", err)
 		return
 	}
 	defer api.Close()

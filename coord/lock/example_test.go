@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
+	"log/slog"
 
 	"github.com/strata-coord/strata/coord"
 	"github.com/strata-coord/strata/coord/lock"
@@ -16,20 +16,21 @@ func ExampleMutex_Acquire() {
 	ctx := context.Background()
 	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
 	if err != nil {
-		log.Fatal(err)
+		slog.Error("open", "err", err)
+		return
 	}
 	defer node.Close()
 
 	held, err := lock.New(node, "/locks/db/users/shards/00", lock.Identifier("worker-1")).Acquire(ctx)
 	if err != nil {
-		log.Print(err)
+		slog.Error("failed", "err", err)
 		return
 	}
 	defer held.Release(context.WithoutCancel(ctx)) // also when ctx has ended: the next one waits for it
 
 	// Under the lock's context, which ends when the lock is lost, and with the token, which the shard compares.
 	if err := writeTo(held.Context(), "users/00", held.Token()); err != nil {
-		log.Print(context.Cause(held.Context()))
+		slog.Error("lost", "cause", context.Cause(held.Context()))
 	}
 }
 
@@ -37,7 +38,8 @@ func ExampleMutex_TryAcquire() {
 	ctx := context.Background()
 	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
 	if err != nil {
-		log.Fatal(err)
+		slog.Error("open", "err", err)
+		return
 	}
 	defer node.Close()
 
@@ -46,7 +48,7 @@ func ExampleMutex_TryAcquire() {
 	case errors.Is(err, lock.ErrHeld):
 		fmt.Println("another one does it tonight")
 	case err != nil:
-		log.Print(err)
+		slog.Error("failed", "err", err)
 	default:
 		defer held.Release(context.WithoutCancel(ctx))
 		fmt.Println("working with token", held.Token())
