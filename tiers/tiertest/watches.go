@@ -137,6 +137,10 @@ var watches = []test{
 		e.do(set(p, "1", anyVersion))
 		e.wants(w, "a change under many watches", "NodeDataChanged a")
 		e.wants(other, "a change under another's watches", "NodeDataChanged a")
+		e.do(create(p+"/b", nil, tiers.Persistent))
+		e.wants(w, "a change below many watches", "NodeCreated a/b", "NodeChildrenChanged a")
+		e.do(remove(p+"/b", anyVersion))
+		w.take()
 		e.do(remove(p, anyVersion))
 		e.wants(w, "a deletion", "NodeDeleted a")
 		if e.contract.ACLs {
