@@ -47,9 +47,10 @@ func (e *endedSet) runs(f func(first uint64, n uint64) bool) {
 
 // addRun adds a run; it refuses one that runs did not make.
 func (e *endedSet) addRun(first, n uint64) bool {
-	if n == 0 || n > maxRun || first+n < first {
+	if n == 0 || n > maxRun || first+(n-1) < first {
 		return false
 	}
-	e.ids.AddRange(first, first+n)
+	e.ids.AddRange(first, first+(n-1)) // without the last one, as a range can't reach beyond the last number
+	e.ids.Add(first + (n - 1))
 	return true
 }

@@ -1,0 +1,464 @@
+package tree
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/strata-coord/strata/tiers"
+)
+
+// model is the state machine as one would explain it: a map that is copied for every txn, child lists by looking at all paths,
+// and counters that are counted. It knows nothing of how the tree does it.
+type model struct {
+	zxid     tiers.Zxid
+	at       int64
+	znodes   map[string]mz
+	sessions map[tiers.SessionID]Origin
+	ended    map[tiers.SessionID]bool
+	events   []string
+}
+
+type mz struct {
+	data    string
+	null    bool
+	acl     []tiers.ACL
+	stat    tiers.Stat
+	created int32
+	mode    tiers.CreateMode
+}
+
+func newModel() *model {
+	m := &model{znodes: map[string]mz{}, sessions: map[tiers.SessionID]Origin{}, ended: map[tiers.SessionID]bool{}}
+	m.znodes["/"] = mz{acl: tiers.OpenACL, stat: tiers.Stat{Cversion: -1, NumChildren: 1}}
+	m.znodes["/zookeeper"] = mz{acl: tiers.OpenACL, stat: tiers.Stat{Cversion: -2, NumChildren: 2}}
+	m.znodes["/zookeeper/quota"] = mz{acl: tiers.OpenACL}
+	m.znodes["/zookeeper/config"] = mz{acl: []tiers.ACL{{Perms: 1, Who: tiers.Identity{Scheme: "world", ID: "anyone"}}}, stat: tiers.Stat{Aversion: -1}}
+	return m
+}
+
+func (m *model) copy() *model {
+	return &model{m.zxid, m.at, maps.Clone(m.znodes), maps.Clone(m.sessions), maps.Clone(m.ended), nil}
+}
+
+// apply returns the model after the txn, which failed if err is set; index is that of the op.
+func (m *model) apply(at int64, from Origin, txn *tiers.Txn) (after *model, results []tiers.Result, index int, err error) {
+	m.at = max(m.at, at)
+	n := m.copy()
+	n.zxid++
+	if len(txn.Ops) == 0 { // the session counts even so
+		_, err = n.op(from, txn, &tiers.Op{Kind: tiers.OpKind(99)})
+	}
+	if err != nil {
+		return m, nil, 0, err
+	}
+	for i := range txn.Ops {
+		op := &txn.Ops[i]
+		var r tiers.Result
+		if r, err = n.op(from, txn, op); err != nil {
+			m.events = nil
+			return m, nil, i, err
+		}
+		results = append(results, r)
+	}
+	return n, results, 0, nil
+}
+
+func (m *model) may(path string, perm tiers.Perm, caller []tiers.Identity) bool {
+	for _, a := range m.znodes[path].acl {
+		if a.Perms&perm != 0 && (a.Who.Scheme == "world" || slices.Contains(caller, a.Who)) {
+			return true
+		}
+	}
+	return slices.Contains(caller, tiers.Identity{Scheme: "super"})
+}
+
+func (m *model) event(e tiers.EventType, path string) {
+	m.events = append(m.events, fmt.Sprint(e, " ", path, " ", m.zxid))
+}
+
+func (m *model) op(from Origin, txn *tiers.Txn, op *tiers.Op) (r tiers.Result, err error) {
+	s := txn.Session
+	host, live := m.sessions[s]
+	if op.Kind == tiers.OpOpenSession {
+		if m.ended[s] {
+			return r, tiers.ErrSessionExpired
+		}
+		m.sessions[s] = from
+		return r, nil
+	}
+	if m.ended[s] {
+		return r, tiers.ErrSessionExpired
+	}
+	if live && host != from {
+		return r, tiers.ErrSessionMoved
+	}
+	z, there := m.znodes[op.Path]
+	switch op.Kind {
+	case tiers.OpCloseSession:
+		m.end(s)
+	case tiers.OpCreate:
+		return m.create(txn, op)
+	case tiers.OpDelete:
+		parent := op.Path[:max(strings.LastIndex(op.Path, "/"), 1)]
+		if _, ok := m.znodes[parent]; !ok {
+			return r, tiers.ErrNoNode
+		}
+		switch {
+		case op.Path == "/":
+			return r, tiers.ErrBadArguments
+		case !m.may(parent, tiers.PermDelete, txn.Caller):
+			return r, tiers.ErrNoAuth
+		case !there:
+			return r, tiers.ErrNoNode
+		case op.Version != -1 && op.Version != z.stat.Version:
+			return r, tiers.ErrBadVersion
+		case z.stat.NumChildren > 0:
+			return r, tiers.ErrNotEmpty
+		}
+		m.remove(op.Path)
+	case tiers.OpSetData:
+		switch {
+		case !there:
+			return r, tiers.ErrNoNode
+		case !m.may(op.Path, tiers.PermWrite, txn.Caller):
+			return r, tiers.ErrNoAuth
+		case op.Version != -1 && op.Version != z.stat.Version:
+			return r, tiers.ErrBadVersion
+		}
+		z.data, z.null = string(op.Data), op.Data == nil
+		z.stat.Version++
+		z.stat.Mzxid, z.stat.Mtime, z.stat.DataLength = m.zxid, m.at, int32(len(op.Data))
+		m.znodes[op.Path] = z
+		m.event(tiers.NodeDataChanged, op.Path)
+		r.Stat = z.stat
+	case tiers.OpSetACL:
+		switch {
+		case !there:
+			return r, tiers.ErrNoNode
+		case !m.may(op.Path, tiers.PermAdmin, txn.Caller):
+			return r, tiers.ErrNoAuth
+		case op.Version != -1 && op.Version != z.stat.Aversion:
+			return r, tiers.ErrBadVersion
+		}
+		z.acl = op.ACL
+		z.stat.Aversion++
+		m.znodes[op.Path] = z
+		r.Stat = z.stat
+	case tiers.OpCheck:
+		switch {
+		case !there:
+			return r, tiers.ErrNoNode
+		case !m.may(op.Path, tiers.PermRead, txn.Caller):
+			return r, tiers.ErrNoAuth
+		case op.Version != -1 && op.Version != z.stat.Version:
+			return r, tiers.ErrBadVersion
+		}
+	}
+	return r, nil
+}
+
+func (m *model) create(txn *tiers.Txn, op *tiers.Op) (r tiers.Result, err error) {
+	_, live := m.sessions[txn.Session]
+	owned := op.Mode == tiers.Ephemeral || op.Mode == tiers.EphemeralSequential
+	parent := op.Path[:max(strings.LastIndex(op.Path, "/"), 1)]
+	p, ok := m.znodes[parent]
+	path := op.Path
+	if op.Mode == 2 || op.Mode == 3 || op.Mode == 6 {
+		path += fmt.Sprintf("%010d", p.created)
+	}
+	_, there := m.znodes[path]
+	switch {
+	case owned && !live:
+		return r, tiers.ErrSessionExpired
+	case !ok:
+		return r, tiers.ErrNoNode
+	case !m.may(parent, tiers.PermCreate, txn.Caller):
+		return r, tiers.ErrNoAuth
+	case there:
+		return r, tiers.ErrNodeExists
+	case p.stat.EphemeralOwner != 0:
+		return r, tiers.ErrEphemeral
+	}
+	z := mz{data: string(op.Data), null: op.Data == nil, acl: op.ACL, mode: op.Mode}
+	z.stat = tiers.Stat{Czxid: m.zxid, Mzxid: m.zxid, Pzxid: m.zxid, Ctime: m.at, Mtime: m.at, DataLength: int32(len(op.Data))}
+	if owned {
+		z.stat.EphemeralOwner = txn.Session
+	}
+	m.znodes[path] = z
+	p.created++
+	p.stat.Cversion++
+	p.stat.NumChildren++
+	p.stat.Pzxid = m.zxid
+	m.znodes[parent] = p
+	m.event(tiers.NodeCreated, path)
+	m.event(tiers.NodeChildrenChanged, parent)
+	return tiers.Result{Path: path, Stat: z.stat}, nil
+}
+
+func (m *model) remove(path string) {
+	parent := path[:max(strings.LastIndex(path, "/"), 1)]
+	delete(m.znodes, path)
+	p := m.znodes[parent]
+	p.stat.Cversion++
+	p.stat.NumChildren--
+	p.stat.Pzxid = m.zxid
+	m.znodes[parent] = p
+	m.event(tiers.NodeDeleted, path)
+	m.event(tiers.NodeChildrenChanged, parent)
+}
+
+func (m *model) end(s tiers.SessionID) {
+	if _, live := m.sessions[s]; !live {
+		return
+	}
+	for _, path := range slices.Sorted(maps.Keys(m.znodes)) {
+		if m.znodes[path].stat.EphemeralOwner == s {
+			m.remove(path)
+		}
+	}
+	delete(m.sessions, s)
+	m.ended[s] = true
+}
+
+// log hears all of a tree. It stands for many watchers: each event of a child list comes to it too.
+type log struct{ events []string }
+
+func (l *log) Notify(ev tiers.Event) {
+	l.events = append(l.events, fmt.Sprint(ev.Type, " ", ev.Path, " ", ev.Zxid))
+}
+
+// arm watches all that there is, and all that there will be.
+func (l *log) arm(t *Tree, m *model, events []string) {
+	t.Hub().Add("/", tiers.ScopeRecursive, l)
+	for path := range m.znodes {
+		t.Hub().Add(path, tiers.ScopePersistent, l)
+	}
+	for _, e := range events {
+		t.Hub().Add(strings.Fields(e)[1], tiers.ScopePersistent, l)
+	}
+}
+
+var alice, bob = tiers.Identity{Scheme: "digest", ID: "alice:h"}, tiers.Identity{Scheme: "digest", ID: "bob:h"}
+
+// world makes random txns on a few paths by a few sessions, so that everything meets everything.
+type world struct{ *rand.Rand }
+
+func (w world) path() string {
+	names := []string{"/a", "/b", "/a/x", "/a/y", "/b/x", "/b/z", "/a/x/1", "/a/x/2", "/b/x/1", "/c", "/", "/a/x-", "/b/z-", "/zookeeper/q"}
+	return names[w.IntN(len(names))]
+}
+
+func (w world) acl() []tiers.ACL {
+	switch w.IntN(6) {
+	case 0:
+		return []tiers.ACL{{Perms: tiers.PermAll, Who: alice}, {Perms: tiers.PermRead, Who: bob}}
+	case 1:
+		return []tiers.ACL{{Perms: tiers.PermRead | tiers.PermCreate | tiers.PermDelete, Who: tiers.OpenACL[0].Who}, {Perms: tiers.PermAdmin, Who: bob}}
+	}
+	return tiers.OpenACL
+}
+
+func (w world) op(session tiers.SessionID) tiers.Op {
+	op := tiers.Op{Path: w.path(), Version: int32(w.IntN(3)) - 1}
+	if w.IntN(2) == 0 {
+		op.Version = -1
+	}
+	if w.IntN(4) > 0 {
+		op.Data = bytes.Repeat([]byte{'d'}, w.IntN(5))
+	}
+	switch k := w.IntN(20); {
+	case k < 9:
+		op.Kind, op.Mode, op.ACL = tiers.OpCreate, tiers.CreateMode(w.IntN(7)), w.acl()
+		if op.Mode.IsTTL() {
+			op.TTL = time.Second
+		}
+		if op.Path == "/" && !op.Mode.IsSequential() {
+			op.Path = "/d"
+		}
+	case k < 13:
+		op.Kind = tiers.OpDelete
+	case k < 16:
+		op.Kind = tiers.OpSetData
+	case k < 17:
+		op.Kind, op.ACL = tiers.OpSetACL, w.acl()
+	case k < 18:
+		op.Kind = tiers.OpCheck
+	case k < 19 && session != 0:
+		op = tiers.Op{Kind: tiers.OpOpenSession, Timeout: time.Second}
+	case session != 0 && w.IntN(3) == 0:
+		op = tiers.Op{Kind: tiers.OpCloseSession}
+	default:
+		op.Kind = tiers.OpCheck
+	}
+	return op
+}
+
+func (w world) txn(sessions int) *tiers.Txn {
+	txn := &tiers.Txn{Session: tiers.SessionID(w.IntN(sessions + 1))}
+	switch w.IntN(4) {
+	case 0:
+		txn.Caller = []tiers.Identity{alice}
+	case 1:
+		txn.Caller = []tiers.Identity{bob, {Scheme: "ip", ID: "10.0.0.1"}}
+	case 2:
+		txn.Caller = []tiers.Identity{{Scheme: "super"}}
+	}
+	n := 1
+	if w.IntN(3) == 0 {
+		n = w.IntN(6)
+	}
+	for range n {
+		txn.Ops = append(txn.Ops, w.op(txn.Session))
+	}
+	return txn
+}
+
+func TestAgainstModel(t *testing.T) {
+	outcomes := map[error]int{}
+	for seed := range uint64(60) {
+		w := world{rand.New(rand.NewPCG(seed, 1))}
+		tr, now := New(), newModel()
+		var numbers [3]uint64
+		for step := range 300 {
+			from := Origin{Member: uint32(1 + w.IntN(2)), Incarnation: 1}
+			at, txn := int64(w.IntN(50)+step), w.txn(4+step/30)
+			before := now
+			m, results, index, want := before.apply(at, from, txn)
+			heard := &log{}
+			heard.arm(tr, before, m.events)
+			numbers[from.Member]++
+			receipt, err := tr.Apply(at, from, numbers[from.Member], txn)
+			tr.Hub().Remove("", tiers.ScopeAny, heard)
+			what := fmt.Sprintf("seed %d, step %d, %+v", seed, step, txn)
+			switch {
+			case !errors.Is(err, want) || (want == nil) != (err == nil):
+				t.Fatalf("%s: %v; the model says %v", what, err, want)
+			case want == nil && !reflect.DeepEqual(append([]tiers.Result{}, results...), receipt.Results):
+				t.Fatalf("%s:\n%+v; the model says\n%+v", what, receipt.Results, results)
+			case want != nil && !failedAt(receipt.Results, index, want):
+				t.Fatalf("%s: %+v; the model says that op %d failed", what, receipt.Results, index)
+			case receipt.Zxid != m.zxid:
+				t.Fatalf("%s: zxid %v; the model says %v", what, receipt.Zxid, m.zxid)
+			case !slices.Equal(heard.events, m.events):
+				t.Fatalf("%s:\nevents %v; the model says\n%v", what, heard.events, m.events)
+			}
+			m.events, now = nil, m
+			outcomes[want]++
+			if w.IntN(40) == 0 {
+				m.expire(tr, tiers.SessionID(1+w.IntN(4+step/30)))
+			}
+			if step%10 == 0 {
+				m.compare(t, tr, what)
+			}
+		}
+		now.compare(t, tr, fmt.Sprint("seed ", seed))
+		back := New()
+		if err := back.Restore(bytes.NewReader(snapshotOf(t, tr))); err != nil {
+			t.Fatal(err)
+		}
+		now.compare(t, back, fmt.Sprintf("seed %d, restored", seed))
+	}
+	checkOutcomes(t, outcomes)
+}
+
+// Everything that can happen must have happened, or the test says less than it seems to.
+func checkOutcomes(t *testing.T, outcomes map[error]int) {
+	for _, err := range []error{nil, tiers.ErrNoNode, tiers.ErrNodeExists, tiers.ErrNoAuth, tiers.ErrBadVersion, tiers.ErrNotEmpty,
+		tiers.ErrEphemeral, tiers.ErrSessionExpired, tiers.ErrSessionMoved, tiers.ErrBadArguments} {
+		if outcomes[err] < 5 {
+			t.Errorf("%v: only %d times", err, outcomes[err])
+		}
+	}
+	t.Log(outcomes)
+}
+
+// expire ends a session in both.
+func (m *model) expire(tr *Tree, id tiers.SessionID) {
+	info, _ := tr.Session(id)
+	tr.Expire(0, []Expiry{{id, info.Since}, {id, info.Since}})
+	if _, live := m.sessions[id]; live {
+		m.zxid++
+		m.end(id)
+	}
+	m.events = nil
+}
+
+func failedAt(rs []tiers.Result, at int, err error) bool {
+	for i, r := range rs {
+		want := tiers.ErrRolledBack
+		switch {
+		case i == at:
+			want = err
+		case i > at:
+			want = tiers.ErrNotTried
+		}
+		if !errors.Is(r.Err, want) || r.Path != "" || r.Stat != (tiers.Stat{}) {
+			return false
+		}
+	}
+	return true
+}
+
+// compare holds everything that can be read of the tree, and what it counts, against the model.
+func (m *model) compare(t *testing.T, tr *Tree, when string) {
+	t.Helper()
+	super := []tiers.Identity{{Scheme: "super"}}
+	bytes, ephemerals := 0, map[tiers.SessionID]int{}
+	for path, want := range m.znodes {
+		v, err := tr.Read(tiers.Query{Path: path, Want: tiers.WantData, Caller: super})
+		if err != nil || string(v.Data) != want.data || v.Stat != want.stat || v.Zxid != m.zxid {
+			t.Fatalf("%s: %s is %q %+v, %v; the model says %q %+v", when, path, v.Data, v.Stat, err, want.data, want.stat)
+		}
+		if want.stat.Czxid != 0 && (v.Data == nil) != want.null {
+			t.Fatalf("%s: %s: null and empty are mixed up", when, path)
+		}
+		if v, _ = tr.Read(tiers.Query{Path: path, Want: tiers.WantACL, Caller: super}); !slices.Equal(v.ACL, want.acl) {
+			t.Fatalf("%s: the ACL of %s is %v, the model says %v", when, path, v.ACL, want.acl)
+		}
+		var kids []string
+		for other := range m.znodes {
+			if i := strings.LastIndex(other, "/"); other != "/" && other[:max(i, 1)] == path {
+				kids = append(kids, other[i+1:])
+			}
+		}
+		slices.Sort(kids)
+		if v, _ = tr.Read(tiers.Query{Path: path, Want: tiers.WantChildren, Caller: super}); !slices.Equal(v.Children, kids) {
+			t.Fatalf("%s: the children of %s are %v, the model says %v", when, path, v.Children, kids)
+		}
+		bytes += len(want.data)
+		if want.stat.EphemeralOwner != 0 {
+			ephemerals[want.stat.EphemeralOwner]++
+		}
+	}
+	all := 0
+	for id := range m.sessions {
+		all += ephemerals[id]
+		if info, status := tr.Session(id); status != SessionLive || info.Host != m.sessions[id] || info.Ephemerals != ephemerals[id] {
+			t.Fatalf("%s: session %v: %+v %v, the model says %v with %d ephemerals", when, id, info, status, m.sessions[id], ephemerals[id])
+		}
+	}
+	for id := range m.ended {
+		if _, status := tr.Session(id); status != SessionEnded {
+			t.Fatalf("%s: session %v: %v", when, id, status)
+		}
+	}
+	want := Stats{Znodes: len(m.znodes), Ephemerals: all, Sessions: len(m.sessions), DataBytes: int64(bytes)}
+	if st := tr.Stats(); st != want {
+		t.Fatalf("%s: %+v, the model says %+v", when, st, want)
+	}
+	lists := map[string]bool{}
+	for _, z := range m.znodes {
+		lists[fmt.Sprint(z.acl)] = true
+	}
+	if len(tr.acls) != len(lists) {
+		t.Fatalf("%s: %d ACLs are kept for %d", when, len(tr.acls), len(lists))
+	}
+}
