@@ -319,9 +319,9 @@ func TestFollowOnBothRoutes(t *testing.T) {
 	}
 	release := strong.Hold()
 	var reads []*tiers.Pending
-	last := r.Submit(t.Context(), tiers.Txn{Session: 1, Ops: []tiers.Op{create("/config/x", ""), create("/x", "")}})
+	r.Submit(t.Context(), tiers.Txn{Session: 1, Ops: []tiers.Op{create("/config/x", ""), create("/x", "")}})
 	for i := range 10 {
-		last = r.Submit(t.Context(), tiers.Txn{Session: 1, Ops: []tiers.Op{set("/config/x", fmt.Sprint(i)), set("/x", fmt.Sprint(i))}})
+		last := r.Submit(t.Context(), tiers.Txn{Session: 1, Ops: []tiers.Op{set("/config/x", fmt.Sprint(i)), set("/x", fmt.Sprint(i))}})
 		for _, path := range []string{"/config/x", "/x", "/config/x", "/config/x"} {
 			last = r.Follow(t.Context(), data(path), last)
 			reads = append(reads, last)

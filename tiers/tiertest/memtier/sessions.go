@@ -131,6 +131,7 @@ func (s *Sessions) Attach(ctx context.Context, id tiers.SessionID, password []by
 	}
 	for t, path := range opened { // the trees learn the new timeout
 		if _, err := tiers.Do(ctx, t, openSession(id, path, lease.Timeout)); err != nil {
+			s.Detach(lease)
 			return tiers.Lease{}, err
 		}
 	}
