@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/strata-coord/strata/tiers"
@@ -23,7 +24,7 @@ func (t *Tree) Read(q tiers.Query) (tiers.View, error) {
 	}
 	z := t.znodes.get(path)
 	if err := readable(z, path, &q); err != nil {
-		if z == nil && q.Want == tiers.WantStat && err == tiers.ErrNoNode {
+		if q.Want == tiers.WantStat && errors.Is(err, tiers.ErrNoNode) {
 			v.Armed = t.arm(path, nil, q.Watch)
 		}
 		return v, &tiers.OpError{Op: "read", Path: q.Path, Err: err}

@@ -63,7 +63,7 @@ func (l *loader) load(r *bufio.Reader) error {
 			return err
 		}
 	}
-	if _, err := r.ReadByte(); err != io.EOF {
+	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
 		if err == nil {
 			err = errors.New("something follows its end")
 		}
