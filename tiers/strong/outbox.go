@@ -283,7 +283,7 @@ func (o *outbox) skipTo(n uint64) (unknown []*tiers.Pending, reads []*follower) 
 // overdue splits what has waited since before t. refused were never sent: they are out of the order, and nothing ever happened
 // to them. unknown were sent and keep their place. reads are linearizable reads without an answer, claimed for the caller to
 // fail; orphans are local reads that waited for a refused txn, for the caller to run.
-func (o *outbox) overdue(t time.Time) (refused, unknown []*tiers.Pending, reads, orphans []*follower) {
+func (o *outbox) overdue(t time.Time) (refused []ownTxn, unknown []*tiers.Pending, reads, orphans []*follower) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	i := len(o.own)
@@ -311,10 +311,8 @@ func (o *outbox) overdue(t time.Time) (refused, unknown []*tiers.Pending, reads,
 }
 
 // refuse removes own[i:], which was never sent. Callers hold mu.
-func (o *outbox) refuse(i int, refused *[]*tiers.Pending) (orphans []*follower) {
-	for _, x := range o.own[i:] {
-		*refused = append(*refused, x.pending)
-	}
+func (o *outbox) refuse(i int, refused *[]ownTxn) (orphans []*follower) {
+	*refused = append(*refused, o.own[i:]...)
 	o.next = o.own[i].number
 	clear(o.own[i:])
 	o.own = o.own[:i]

@@ -91,14 +91,15 @@ func (t *Tier) janitor(ctx context.Context) {
 func (t *Tier) giveUp(before time.Time) {
 	refused, unknown, reads, orphans := t.outbox.overdue(before)
 	why := t.unavailable()
-	for _, p := range refused {
-		p.Complete(tiers.Receipt{Zxid: t.tree.Zxid()}, why)
+	at := tiers.Receipt{Zxid: t.tree.Zxid()}
+	for _, x := range refused {
+		x.pending.Complete(at, &tiers.OpError{Op: "submit", Path: firstPath(&x.txn), Err: why})
 	}
 	for _, p := range unknown {
-		p.Complete(tiers.Receipt{Zxid: t.tree.Zxid()}, &tiers.UnknownOutcomeError{Cause: why})
+		p.Complete(at, &tiers.UnknownOutcomeError{Cause: why})
 	}
 	for _, f := range reads {
-		f.pending.Complete(tiers.Receipt{Zxid: t.tree.Zxid()}, why)
+		f.pending.Complete(at, &tiers.OpError{Op: "read", Path: f.query.Path, Err: why})
 	}
 	completeReads(orphans, t.readAll(orphans))
 }

@@ -1,0 +1,94 @@
+// Package eventual is the tier for discovery: each member writes at once to its own memory, and what it wrote spreads.
+//
+// # Records
+//
+// The tree is a view of a mergeable map (package crdt). A write is acknowledged when it is in this member's map. It is sent to all
+// reachable members at once, over warm streams; and about every second each member compares what it knows with another one
+// and gets exactly what it lacks, so nothing depends on those messages arriving. Both sides of a partition stay writable, and
+// converge when it heals: the last word on a path wins.
+//
+// # Membership
+//
+// hashicorp/memberlist tells who is alive, and nothing else: records do not ride on it. It forgets members that were away for long, so
+// this package keeps trying those that it ever knew.
+//
+// # Ephemerals
+//
+// An ephemeral belongs to a session and to the member to which the session is attached, its host. When the host is no
+// longer reachable, the others keep its ephemerals for the session's timeout, so that the client can come back by another member,
+// which takes them over; and as long as they cannot reach a majority of the members they keep everything, as it may be they who
+// are cut off. A host that comes back says again what is its own.
+package eventual
+
+import (
+	"errors"
+	"log/slog"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/strata-coord/strata/internal/peernet"
+	"github.com/strata-coord/strata/tiers"
+)
+
+// Config is what Open needs. Durations of zero take the default.
+type Config struct {
+	Name      string   // unique in the cluster, the same at every start
+	Identity  [16]byte // of the member's data: two members with one name differ in it
+	Port      *peernet.Port
+	Advertise string   // the address under which the others reach Port; default: its own
+	Seeds     []string // addresses of other members
+	Dir       string   // where persistent records and the known members are kept; empty: nowhere
+	Mounts    []string // paths that always exist here and cannot be deleted: where the router mounts this tree
+	Meta      []byte   // what the others shall see of this member; at most 256 bytes
+	Zxid      func() tiers.Zxid
+	Label     string // members of another label are not heard
+	Logger    *slog.Logger
+
+	ProbeInterval time.Duration // how often memberlist probes another member. Default 500ms
+	ProbeTimeout  time.Duration // Default 200ms
+	SyncInterval  time.Duration // how often what is known is compared with another member. Default 1s
+	JoinInterval  time.Duration // how often members that are away are tried. Default 2s
+	TombstoneAge  time.Duration // how long deletions are remembered: a member away for longer may bring back what was deleted. Default 24h
+}
+
+func (c *Config) setDefaults() error {
+	switch {
+	case c.Name == "":
+		return errors.New("eventual: Config.Name is empty: give the member a name")
+	case c.Port == nil:
+		return errors.New("eventual: Config.Port is missing")
+	case len(c.Meta) > 256:
+		return errors.New("eventual: Config.Meta has more than 256 bytes")
+	}
+	for _, m := range c.Mounts {
+		if !strings.HasPrefix(m, "/") || path.Clean(m) != m {
+			return errors.New("eventual: mount " + m + " is not a clean path")
+		}
+	}
+	if !slices.Contains(c.Mounts, "/") && len(c.Mounts) == 0 {
+		c.Mounts = []string{"/"}
+	}
+	if c.Zxid == nil {
+		c.Zxid = func() tiers.Zxid { return 0 }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Advertise == "" {
+		c.Advertise = c.Port.Addr().String()
+	}
+	for _, d := range []struct {
+		v         *time.Duration
+		otherwise time.Duration
+	}{
+		{&c.ProbeInterval, 500 * time.Millisecond}, {&c.ProbeTimeout, 200 * time.Millisecond}, {&c.SyncInterval, time.Second},
+		{&c.JoinInterval, 2 * time.Second}, {&c.TombstoneAge, 24 * time.Hour},
+	} {
+		if *d.v == 0 {
+			*d.v = d.otherwise
+		}
+	}
+	return nil
+}
