@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"testing"
@@ -145,4 +146,25 @@ func BenchmarkEntry(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkRestore is most of what a restart costs.
+func BenchmarkRestore(b *testing.B) {
+	d, _ := benchTree(b, benchSize)
+	s, err := d.Snapshot()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Release()
+	var raw bytes.Buffer
+	if _, err := s.WriteTo(&raw); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(raw.Len()))
+	b.ResetTimer()
+	for range b.N {
+		if err := New().Restore(bytes.NewReader(raw.Bytes())); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

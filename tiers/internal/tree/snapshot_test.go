@@ -282,3 +282,27 @@ func TestSnapshotIsWrittenOnce(t *testing.T) {
 		t.Error("a walk is on without a snapshot")
 	}
 }
+
+// TestSnapshotKeepsEverything: each kind of record changes after the moment and before it is written.
+func TestSnapshotKeepsEverything(t *testing.T) {
+	d := drive(t)
+	d.must(1, opening, mk("/gone", tiers.Ephemeral), mk("/set", 0))
+	d.must(2, opening)
+	d.must(3, opening, tiers.Op{Kind: tiers.OpCloseSession})
+	d.Register("a", [16]byte{1})
+	want := snapshotOf(t, d.Tree)
+	s, err := d.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	d.must(1, tiers.Op{Kind: tiers.OpSetData, Path: "/set", Version: -1}, mk("/new", 0), tiers.Op{Kind: tiers.OpCloseSession})
+	d.must(2, opening)
+	d.must(4, opening)
+	d.Register("b", [16]byte{2})
+	d.SetKey([]byte("key"))
+	var got bytes.Buffer
+	if _, err := s.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("the snapshot has something of what came later, %v", err)
+	}
+}
