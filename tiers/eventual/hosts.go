@@ -99,6 +99,7 @@ func (t *Tier) lookAfter(now time.Time) {
 			}
 		}
 	}
+	wrote = append(wrote, t.writer.expire(now)...)
 	t.writer.commit(wrote)
 	v.mu.Unlock()
 	t.out(wrote)

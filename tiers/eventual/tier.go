@@ -106,8 +106,15 @@ func (t *Tier) Follow(ctx context.Context, q tiers.Query, after *tiers.Pending) 
 	return p
 }
 
-// Touch does nothing: the end of a session is told by OpCloseSession.
-func (t *Tier) Touch(tiers.SessionID) {}
+// Touch notes that a session hosted here was heard of.
+func (t *Tier) Touch(id tiers.SessionID) {
+	now := time.Now()
+	t.view.mu.Lock()
+	if s := t.writer.sessions[id]; s != nil {
+		s.touched = now
+	}
+	t.view.mu.Unlock()
+}
 
 // AddWatch arms a watch from now on.
 func (t *Tier) AddWatch(path string, s tiers.Scope, w tiers.Watcher) error {
@@ -152,7 +159,10 @@ const strongHint = "route the path to the strong tier"
 
 // check holds txn against the contract.
 func check(txn *tiers.Txn) error {
-	if len(txn.Ops) != 1 {
+	if len(txn.Ops) == 0 {
+		return nil
+	}
+	if len(txn.Ops) > 1 {
 		return refuse(txn, fmt.Sprintf("a txn of %d ops", len(txn.Ops)), "send the ops one by one, or "+strongHint)
 	}
 	op := &txn.Ops[0]
@@ -178,6 +188,9 @@ func check(txn *tiers.Txn) error {
 		return refuse(txn, "a setACL", strongHint)
 	case tiers.OpCheck:
 		return refuse(txn, "a check", strongHint)
+	case tiers.OpOpenSession, tiers.OpCloseSession:
+	default:
+		return fmt.Errorf("%w: op %d", tiers.ErrBadArguments, op.Kind)
 	}
 	return nil
 }

@@ -21,7 +21,10 @@ type transport struct {
 	streams   net.Listener
 	packetCh  chan *memberlist.Packet
 	streamCh  chan net.Conn
+	conns     peernet.Conns
 	done      chan struct{}
+	ctx       context.Context // of dials
+	cancel    context.CancelFunc
 	once      sync.Once
 	work      sync.WaitGroup
 }
@@ -29,6 +32,7 @@ type transport struct {
 func newTransport(port *peernet.Port, advertise string) *transport {
 	t := &transport{port: port, advertise: advertise, streams: port.Listener(peernet.Gossip),
 		packetCh: make(chan *memberlist.Packet, 1024), streamCh: make(chan net.Conn), done: make(chan struct{})}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.work.Go(t.readPackets)
 	t.work.Go(t.acceptStreams)
 	return t
@@ -59,7 +63,7 @@ func (t *transport) readPackets() {
 
 func (t *transport) acceptStreams() {
 	for {
-		c, err := t.streams.Accept()
+		c, err := t.conns.Add(t.streams.Accept())
 		if err != nil {
 			return
 		}
@@ -116,9 +120,9 @@ func (t *transport) PacketCh() <-chan *memberlist.Packet { return t.packetCh }
 func (t *transport) StreamCh() <-chan net.Conn           { return t.streamCh }
 
 func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
-	return t.port.Dial(ctx, peernet.Gossip, addr)
+	return t.conns.Add(t.port.Dial(ctx, peernet.Gossip, addr))
 }
 
 func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
@@ -130,7 +134,9 @@ func (t *transport) Shutdown() error {
 	var err error
 	t.once.Do(func() {
 		close(t.done)
+		t.cancel()
 		err = t.streams.Close()
+		t.conns.CloseAll()
 		past := time.Unix(1, 0)
 		err = errors.Join(err, t.port.Packets().SetReadDeadline(past))
 		t.work.Wait()

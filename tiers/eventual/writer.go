@@ -13,11 +13,22 @@ import (
 type writer struct {
 	t        *Tier
 	seq      uint64
-	sessions map[tiers.SessionID]time.Duration // hosted here, with their timeouts
+	sessions map[tiers.SessionID]*hosted
+	// ended are the sessions that ended here, and when: they don't come back for as long as anybody might try.
+	ended map[tiers.SessionID]time.Time
 }
 
+// hosted is a session that is attached to this member.
+type hosted struct {
+	timeout time.Duration
+	touched time.Time
+}
+
+// endedKept is how long the end of a session is remembered.
+const endedKept = time.Hour
+
 func newWriter(t *Tier) *writer {
-	w := &writer{t: t, sessions: make(map[tiers.SessionID]time.Duration)}
+	w := &writer{t: t, sessions: make(map[tiers.SessionID]*hosted), ended: make(map[tiers.SessionID]time.Time)}
 	w.seq = t.view.records.Known()[t.origin]
 	return w
 }
@@ -28,11 +39,11 @@ func (w *writer) write(txn *tiers.Txn) (tiers.Receipt, error) {
 	v.mu.Lock()
 	r := tiers.Receipt{Zxid: v.zxid(), Results: make([]tiers.Result, len(txn.Ops))}
 	var wrote []*crdt.Record
-	if err == nil {
+	if err == nil && len(txn.Ops) > 0 {
 		wrote, err = w.do(txn.Session, &txn.Ops[0], &r.Results[0])
 	}
 	w.commit(wrote)
-	if err == nil && txn.Ops[0].Kind <= tiers.OpSetData && txn.Ops[0].Kind != tiers.OpDelete {
+	if err == nil && len(txn.Ops) > 0 && txn.Ops[0].Kind <= tiers.OpSetData && txn.Ops[0].Kind != tiers.OpDelete {
 		if z := v.znodes[txn.Ops[0].Path]; z != nil {
 			r.Results[0].Stat = z.stat()
 		}
@@ -71,17 +82,20 @@ func (w *writer) next(path string, now int64) *crdt.Record {
 func clock(millis int64) uint64 { return uint64(millis) << 16 }
 
 func (w *writer) do(session tiers.SessionID, op *tiers.Op, res *tiers.Result) ([]*crdt.Record, error) {
-	now := time.Now().UnixMilli()
-	switch op.Kind {
-	case tiers.OpOpenSession:
+	at := time.Now()
+	now := at.UnixMilli()
+	if op.Kind == tiers.OpCloseSession {
+		return w.end(session, at), nil
+	}
+	if _, ended := w.ended[session]; ended {
+		return nil, tiers.ErrSessionExpired
+	}
+	if op.Kind == tiers.OpOpenSession {
 		if session == 0 || op.Timeout <= 0 {
 			return nil, tiers.ErrBadArguments
 		}
-		w.sessions[session] = op.Timeout
+		w.sessions[session] = &hosted{timeout: op.Timeout, touched: at}
 		return w.adopt(session, op.Timeout, now), nil
-	case tiers.OpCloseSession:
-		delete(w.sessions, session)
-		return w.release(session, now), nil
 	}
 	v := w.t.view
 	path := op.Path
@@ -114,8 +128,8 @@ func (w *writer) do(session tiers.SessionID, op *tiers.Op, res *tiers.Result) ([
 }
 
 func (w *writer) create(session tiers.SessionID, op *tiers.Op, z *znode, now int64, res *tiers.Result) ([]*crdt.Record, error) {
-	timeout, hosted := w.sessions[session]
-	if op.Mode.IsEphemeral() && !hosted {
+	owner := w.sessions[session]
+	if op.Mode.IsEphemeral() && owner == nil {
 		return nil, tiers.ErrSessionExpired
 	}
 	if op.Path == "/" {
@@ -133,7 +147,7 @@ func (w *writer) create(session tiers.SessionID, op *tiers.Op, z *znode, now int
 	r := w.next(op.Path, now)
 	r.Data, r.Ctime = bytes.Clone(op.Data), now
 	if op.Mode.IsEphemeral() {
-		r.Session, r.Timeout, r.Host = int64(session), timeout.Milliseconds(), w.t.origin
+		r.Session, r.Timeout, r.Host = int64(session), owner.timeout.Milliseconds(), w.t.origin
 	}
 	res.Path = op.Path
 	return []*crdt.Record{r}, nil
@@ -147,6 +161,30 @@ func (w *writer) adopt(session tiers.SessionID, timeout time.Duration, now int64
 			r.Data, r.Ctime, r.Mtime, r.Version = old.Data, old.Ctime, old.Mtime, old.Version
 			r.Session, r.Timeout, r.Host = old.Session, timeout.Milliseconds(), w.t.origin
 			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+// end ends a session here. Callers hold mu.
+func (w *writer) end(session tiers.SessionID, at time.Time) []*crdt.Record {
+	delete(w.sessions, session)
+	if session != 0 {
+		w.ended[session] = at
+	}
+	return w.release(session, at.UnixMilli())
+}
+
+// expire ends the sessions that this member has not heard of for their timeout. Callers hold mu.
+func (w *writer) expire(now time.Time) (rs []*crdt.Record) {
+	for id, s := range w.sessions {
+		if now.Sub(s.touched) > s.timeout {
+			rs = append(rs, w.end(id, now)...)
+		}
+	}
+	for id, at := range w.ended {
+		if now.Sub(at) > endedKept {
+			delete(w.ended, id)
 		}
 	}
 	return rs

@@ -118,7 +118,7 @@ func (t *Tier) startRaft() error {
 	rc := t.cfg.raft()
 	rc.NotifyCh = t.lead.notify
 	t.transport = newTransport(&raft.NetworkTransportConfig{
-		Stream:                &streamLayer{Listener: t.cfg.Port.Listener(peernet.Raft), port: t.cfg.Port, advertise: t.cfg.Advertise, conns: make(map[*trackedConn]struct{})},
+		Stream:                &streamLayer{Listener: t.cfg.Port.Listener(peernet.Raft), port: t.cfg.Port, advertise: t.cfg.Advertise},
 		ServerAddressProvider: addresses{t},
 		MaxPool:               3,
 		Timeout:               10 * time.Second,

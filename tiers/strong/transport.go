@@ -2,7 +2,6 @@ package strong
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"time"
@@ -18,55 +17,21 @@ type streamLayer struct {
 	net.Listener
 	port      *peernet.Port
 	advertise string
-
-	mu    sync.Mutex
-	conns map[*trackedConn]struct{} // guarded by mu; nil after Close
+	conns     peernet.Conns
 }
 
-type trackedConn struct {
-	net.Conn
-	layer *streamLayer
-}
-
-func (c *trackedConn) Close() error {
-	c.layer.mu.Lock()
-	delete(c.layer.conns, c)
-	c.layer.mu.Unlock()
-	return c.Conn.Close()
-}
-
-func (s *streamLayer) track(c net.Conn, err error) (net.Conn, error) {
-	if err != nil {
-		return nil, err
-	}
-	t := &trackedConn{Conn: c, layer: s}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conns == nil {
-		return nil, errors.Join(net.ErrClosed, c.Close())
-	}
-	s.conns[t] = struct{}{}
-	return t, nil
-}
-
-func (s *streamLayer) Accept() (net.Conn, error) { return s.track(s.Listener.Accept()) }
+func (s *streamLayer) Accept() (net.Conn, error) { return s.conns.Add(s.Listener.Accept()) }
 
 func (s *streamLayer) Close() error {
 	err := s.Listener.Close()
-	s.mu.Lock()
-	conns := s.conns
-	s.conns = nil
-	s.mu.Unlock()
-	for c := range conns {
-		c.Conn.Close()
-	}
+	s.conns.CloseAll()
 	return err
 }
 
 func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return s.track(s.port.Dial(ctx, peernet.Raft, string(address)))
+	return s.conns.Add(s.port.Dial(ctx, peernet.Raft, string(address)))
 }
 
 // Addr is the address that raft tells others.
