@@ -82,7 +82,7 @@ const (
 	WantStat     Want = iota // ZooKeeper's exists
 	WantData                 // and the Stat
 	WantChildren             // and the Stat
-	WantACL                  // and the Stat; ids of other schemes are redacted for callers without PermAdmin
+	WantACL                  // and the Stat; digest ids are redacted for callers without PermAdmin
 	WantNothing              // only freshness: ZooKeeper's sync
 )
 
