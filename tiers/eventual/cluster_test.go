@@ -126,3 +126,20 @@ func create(path string, mode tiers.CreateMode) tiers.Op {
 func open(timeout time.Duration) tiers.Op {
 	return tiers.Op{Kind: tiers.OpOpenSession, Timeout: timeout}
 }
+
+// keep touches a session at m every second, until the returned function is called.
+func (m *member) keep(id tiers.SessionID) (stop func()) {
+	tier, done, over := m.tier, make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Second):
+				tier.Touch(id)
+			}
+		}
+	}()
+	return func() { close(done); <-over }
+}

@@ -86,9 +86,11 @@ func TestDeadHost(t *testing.T) {
 		c := newCluster(t, 3)
 		a, b, x := c.members[0], c.members[1], c.members[2]
 		const timeout = 10 * time.Second
-		for _, m := range []*member{a, b} {
-			m.do(t, 1, open(timeout))
-			m.do(t, 1, create("/services/by-"+m.name, tiers.Ephemeral))
+		for i, m := range []*member{a, b} {
+			id := tiers.SessionID(1 + i)
+			m.do(t, id, open(timeout))
+			m.do(t, id, create("/services/by-"+m.name, tiers.Ephemeral))
+			defer m.keep(id)()
 		}
 		for _, m := range c.members {
 			c.until("all have both", func() bool { return m.has(t, "/services/by-m1") && m.has(t, "/services/by-m2") })
@@ -117,6 +119,7 @@ func TestAdoption(t *testing.T) {
 		c.until("b has it", func() bool { return b.has(t, "/services/e") })
 		c.stop(a)
 		b.do(t, 1, open(10*time.Second))
+		defer b.keep(1)()
 		<-time.After(2 * time.Minute)
 		for _, m := range c.members[1:] {
 			if !m.has(t, "/services/e") {
