@@ -2,51 +2,401 @@ package coord
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/strata-coord/strata/internal/peernet"
+	"github.com/strata-coord/strata/internal/session"
 	"github.com/strata-coord/strata/tiers"
+	"github.com/strata-coord/strata/tiers/eventual"
+	"github.com/strata-coord/strata/tiers/readonly"
+	"github.com/strata-coord/strata/tiers/strong"
 )
 
-// Node is one member of a cluster. Its methods may be called concurrently.
-type Node struct{ cfg Config }
+// handoverTimeout bounds how long Close tries to hand the leadership over.
+const handoverTimeout = 2 * time.Second
 
-// Open starts a member. It returns when the member is started, not when it is ready: see Ready. ctx bounds Open alone. Errors say
-// what to do: a taken port, a data directory that is in use, corrupt, another member's or no member's, another live member of the
-// same name; then nothing was changed.
-func Open(_ context.Context, cfg Config) (*Node, error) {
+// Node is a member of a cluster, in this process. Its methods may be called concurrently.
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	dir     *dataDir
+	port    *peernet.Port
+	greeter *greeter
+
+	membership atomic.Pointer[eventual.Tier] // eventual, for who may ask before it is open
+
+	eventual *eventual.Tier
+	strong   *strong.Tier
+	peers    *session.Network
+	sessions *session.Manager
+	tier     tiers.Tier
+
+	promises sync.Mutex   // guards dir.meta
+	awaited  atomic.Int64 // voters that are missing for a new cluster
+
+	mu  sync.Mutex
+	own *Session // guarded by mu; the node's own session
+
+	stop context.CancelFunc
+	work sync.WaitGroup
+	once sync.Once
+	err  error // of the stop; set by once
+}
+
+// Open starts a member. It returns when the member serves what needs no majority; Ready tells when the rest is there. Errors: bad
+// Config, ErrForeignDir, ErrCorruptDir, ErrDirInUse, ErrOtherName, ErrNameTaken, a taken address.
+func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	return nil, errNotAssembled
+	n := &Node{cfg: cfg, log: cfg.Logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.shut(false))
+		}
+	}()
+	if n.dir, err = openDir(cfg.Dir, cfg.Name); err != nil {
+		return nil, err
+	}
+	if n.port, err = peernet.Open(cfg.Network, cfg.Bind, peernet.Options{Logger: n.log}); err != nil {
+		return nil, fmt.Errorf("coord: %w", err)
+	}
+	if n.cfg.Advertise == "" {
+		n.cfg.Advertise = n.port.Addr().String()
+	}
+	n.greeter = &greeter{port: n.port, me: n.me, promise: n.promise}
+	if err := checkName(n.me(), n.greeter.askAll(ctx, n.others(), n.me())); err != nil {
+		return nil, err
+	}
+	if n.dir.new {
+		if err := n.dir.save(); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.openTiers(); err != nil {
+		return nil, err
+	}
+	n.greeter.serve(n)
+	runCtx, cancel := context.WithCancel(context.Background())
+	n.stop = cancel
+	for _, f := range []func(context.Context){n.form, n.reconcile, n.stayAlive, n.tellCluster} {
+		n.work.Go(func() { f(runCtx) })
+	}
+	return n, nil
 }
 
-// Tier is the whole tree: each path under the contract of its route, each session opened where it needs to be.
-func (n *Node) Tier() tiers.Tier { return nil }
-
-// Sessions is the session table of this member, for listeners.
-func (n *Node) Sessions() tiers.Sessions { return nil }
-
-// Ready returns when this member is part of a cluster, and has caught up with it. Error: ctx's, with what is awaited.
-func (n *Node) Ready(context.Context) error { return errNotAssembled }
-
-// ReadyErr is nil when this member is ready now, else it says what is awaited.
-func (n *Node) ReadyErr() error { return errNotAssembled }
-
-// Status is a picture of this member.
-func (n *Node) Status() Status { return Status{Member: n.cfg.Name} }
-
-// Session is the node's own session, opened at first use and, when it was lost, again.
-func (n *Node) Session(context.Context) (*Session, error) { return nil, errNotAssembled }
-
-// NewSession opens another session; its Close is the caller's business, or ends with the Node's.
-func (n *Node) NewSession(context.Context, time.Duration) (*Session, error) {
-	return nil, errNotAssembled
+// others are the addresses of Join that are not this member's.
+func (n *Node) others() []string {
+	return slices.DeleteFunc(slices.Clone(n.cfg.Join), n.isSelf)
 }
 
-// Addr is where the other members reach this one: with the port that was really taken.
-func (n *Node) Addr() net.Addr { return nil }
+func (n *Node) isSelf(addr string) bool {
+	return addr == n.cfg.Advertise || addr == n.cfg.Bind || addr == n.port.Addr().String()
+}
 
-// Close hands the leadership over, ends the node's own sessions, leaves the cluster's membership and gives everything back. Sessions
-// of clients live on until their timeout. Later calls return nil.
-func (n *Node) Close() error { return nil }
+// me is this member's greeting.
+func (n *Node) me() greeting {
+	g := greeting{Name: n.cfg.Name, Identity: n.dir.identity()}
+	n.promises.Lock()
+	g.Promised = n.dir.meta.Promised
+	n.promises.Unlock()
+	if n.strong == nil {
+		return g
+	}
+	g.Fresh, _ = n.strong.Fresh()
+	for _, m := range n.eventual.Members() {
+		if m.State == eventual.Alive {
+			g.Known = append(g.Known, acquaintance{Name: m.Name, Identity: m.Identity})
+		}
+	}
+	return g
+}
+
+// memberMeta is what gossip carries of a member besides name and address.
+type memberMeta struct {
+	_msgpack struct{} `msgpack:",as_array"`
+	Role     Role
+	Cluster  string
+}
+
+func (n *Node) meta() ([]byte, error) {
+	b, err := msgpack.Marshal(&memberMeta{Role: n.cfg.Role, Cluster: n.cluster()})
+	if err != nil {
+		return nil, fmt.Errorf("coord: encode the member's metadata: %w", err)
+	}
+	return b, nil
+}
+
+// cluster names the replicated cluster that this member belongs to, without telling its key; empty before it does.
+func (n *Node) cluster() string {
+	if n.strong == nil || len(n.strong.Key()) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(append([]byte("strata cluster "), n.strong.Key()...))
+	return hex.EncodeToString(sum[:8])
+}
+
+func (n *Node) openTiers() error {
+	meta, err := n.meta()
+	if err != nil {
+		return err
+	}
+	var mounts []string
+	for _, r := range n.cfg.Routes {
+		if r.Tier == TierEventual {
+			mounts = append(mounts, r.Prefix)
+		}
+	}
+	id := n.dir.identity()
+	if n.strong, err = strong.Open(strong.Config{
+		Name: n.cfg.Name, Identity: id, Dir: filepath.Join(n.cfg.Dir, "strong"), Port: n.port, Advertise: n.cfg.Advertise,
+		Resolve: n.resolve, Logger: n.log.With("tier", "strong"),
+		TouchInterval: min(250*time.Millisecond, n.cfg.MinSessionTimeout/8),
+	}); err != nil {
+		return err
+	}
+	ev, err := eventual.Open(eventual.Config{
+		Name: n.cfg.Name, Identity: id, Port: n.port, Advertise: n.cfg.Advertise, Seeds: n.others(),
+		Dir: filepath.Join(n.cfg.Dir, "eventual"), Mounts: mounts, Meta: meta, Zxid: n.zxid, Label: "strata",
+		Logger: n.log.With("tier", "eventual"),
+	})
+	if err != nil {
+		return err
+	}
+	n.membership.Store(ev)
+	n.eventual = ev
+	router, err := n.route()
+	if err != nil {
+		return err
+	}
+	n.peers = session.NewNetwork(n.cfg.Name, n.port, n.sessionMembers, n.strong.MemberName, n.log)
+	n.sessions = session.New(session.Config{
+		Strong: replicated{n.strong}, Eventual: n.eventual, Router: router, Peers: n.peers, Logger: n.log, LastAlive: n.dir.lastAlive,
+		Tick: n.cfg.Tick, Min: n.cfg.MinSessionTimeout, Max: n.cfg.MaxSessionTimeout,
+	})
+	n.peers.Serve(n.sessions)
+	n.tier = n.sessions.Tier()
+	return nil
+}
+
+func (n *Node) route() (*tiers.Router, error) {
+	var root tiers.Tier
+	var routes []tiers.Route
+	for _, r := range n.cfg.Routes {
+		var t tiers.Tier
+		switch r.Tier {
+		case TierStrong:
+			t = n.strong
+		case TierEventual:
+			t = n.eventual
+		default:
+			t = readonly.New(n.strong, n.strong, readonly.Options{MaxStaleness: r.MaxStaleness})
+		}
+		if r.Prefix == "/" {
+			root = t
+		} else {
+			routes = append(routes, tiers.Route{Prefix: r.Prefix, Tier: t})
+		}
+	}
+	router, err := tiers.NewRouter(root, routes...)
+	if err != nil {
+		return nil, fmt.Errorf("coord: %w", err)
+	}
+	return router, nil
+}
+
+func (n *Node) zxid() tiers.Zxid { return replicated{n.strong}.Zxid() }
+
+// resolve finds a member's address by gossip. It is asked by the strong tier, which starts before gossip does.
+func (n *Node) resolve(name string) (string, bool) {
+	ev := n.membership.Load()
+	if ev == nil {
+		return "", false
+	}
+	for _, m := range ev.Members() {
+		if m.Name == name && m.Addr != "" {
+			return m.Addr, true
+		}
+	}
+	return "", false
+}
+
+func (n *Node) sessionMembers() []session.Member {
+	var ms []session.Member
+	for _, m := range n.eventual.Members() {
+		ms = append(ms, session.Member{Name: m.Name, Addr: m.Addr, Alive: m.State == eventual.Alive, LastAlive: m.LastAlive})
+	}
+	return ms
+}
+
+// stayAlive notes for the next start that the member ran.
+func (n *Node) stayAlive(ctx context.Context) {
+	tick := time.NewTicker(aliveEvery)
+	defer tick.Stop()
+	for {
+		if err := n.dir.alive(); err != nil {
+			n.log.Warn("sessions may not survive a restart of this member", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// tellCluster tells gossip which cluster this member belongs to, once it does.
+func (n *Node) tellCluster(ctx context.Context) {
+	if n.strong.Wait(ctx) != nil {
+		return
+	}
+	meta, err := n.meta()
+	if err == nil {
+		err = n.eventual.SetMeta(meta)
+	}
+	if err != nil {
+		n.log.Warn("could not tell the others which cluster this member belongs to", "err", err)
+	}
+}
+
+// Tier is the whole tree, by the node's routes.
+func (n *Node) Tier() tiers.Tier { return n.tier }
+
+// Sessions is the member's session table.
+func (n *Node) Sessions() tiers.Sessions { return n.sessions }
+
+// Addr is the address that was taken for the other members.
+func (n *Node) Addr() net.Addr { return n.port.Addr() }
+
+// Name is the member's name.
+func (n *Node) Name() string { return n.cfg.Name }
+
+// Ready returns when the member belongs to a cluster, has caught up, and can open sessions. Errors: ctx's, with what is awaited.
+func (n *Node) Ready(ctx context.Context) error {
+	if err := n.strong.Wait(ctx); err != nil {
+		return fmt.Errorf("coord: member %s: %w: %w", n.cfg.Name, n.ReadyErr(), err)
+	}
+	return nil
+}
+
+// ReadyErr says why the member is not ready now; nil if it is. A member that was ready and cannot reach a majority is ready: its
+// eventual and readonly routes are served.
+func (n *Node) ReadyErr() error {
+	_, _, registered := n.strong.Number()
+	switch awaited := n.awaited.Load(); {
+	case len(n.strong.Servers()) == 0 && awaited > 0:
+		return fmt.Errorf("waiting for %d more of %d voters to form the cluster", awaited, n.cfg.BootstrapExpect)
+	case len(n.strong.Servers()) == 0:
+		return errors.New("waiting to be taken into a cluster")
+	case !registered:
+		if leader, _ := n.strong.Leader(); leader == "" {
+			return errors.New("waiting for a leader: a majority of the voters must reach each other")
+		}
+		return errors.New("waiting to be registered by the leader")
+	}
+	if _, known := n.strong.Freshness(); !known {
+		return errors.New("catching up with the cluster")
+	}
+	return nil
+}
+
+// Session is the node's own session, for recipes. It is opened at first use, and again when it was lost.
+func (n *Node) Session(ctx context.Context) (*Session, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.own != nil && n.own.Context().Err() == nil {
+		return n.own, nil
+	}
+	s, err := n.NewSession(ctx, min(max(5*n.cfg.Tick, n.cfg.MinSessionTimeout), n.cfg.MaxSessionTimeout))
+	if err != nil {
+		return nil, err
+	}
+	n.own = s
+	return s, nil
+}
+
+// NewSession opens another session of this program.
+func (n *Node) NewSession(ctx context.Context, timeout time.Duration) (*Session, error) {
+	return NewSession(ctx, n.tier, n.sessions, timeout)
+}
+
+// Close stops the member: it hands the leadership over, ends its own session, keeps the sessions of clients (they move to other
+// members), and leaves. Later calls return the same error.
+func (n *Node) Close() error {
+	n.once.Do(func() { n.err = n.shut(true) })
+	return n.err
+}
+
+// Abort stops the member at once, as a crash would: nothing is handed over and nobody is told.
+func (n *Node) Abort() error {
+	n.once.Do(func() { n.err = n.shut(false) })
+	return n.err
+}
+
+// shut stops what Open has started, in reverse; orderly: with a farewell.
+func (n *Node) shut(orderly bool) error {
+	var errs []error
+	n.mu.Lock()
+	own := n.own
+	n.own = nil
+	n.mu.Unlock()
+	if orderly {
+		ctx, cancel := context.WithTimeout(context.Background(), handoverTimeout)
+		if own != nil && own.Context().Err() == nil {
+			if err := own.Close(ctx); err != nil {
+				n.log.Warn("could not end the node's own session", "err", err)
+			}
+		}
+		if err := n.strong.Handover(ctx); err != nil {
+			n.log.Warn("the others will have to elect a leader", "err", err)
+		}
+		cancel()
+	} else if own != nil {
+		own.abandon(tiers.ErrClosed)
+	}
+	if n.stop != nil {
+		n.stop()
+	}
+	if n.greeter != nil && n.greeter.server != nil {
+		errs = append(errs, n.greeter.server.Close())
+	}
+	n.work.Wait()
+	if n.sessions != nil {
+		n.sessions.Stop()
+	}
+	if n.peers != nil {
+		errs = append(errs, n.peers.Close())
+	}
+	if n.eventual != nil {
+		if orderly {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			if err := n.eventual.Leave(ctx); err != nil {
+				n.log.Warn("could not tell the others that this member leaves", "err", err)
+			}
+			cancel()
+		}
+		errs = append(errs, n.eventual.Close())
+	}
+	if n.strong != nil {
+		errs = append(errs, n.strong.Close())
+	}
+	if n.port != nil {
+		errs = append(errs, n.port.Close())
+	}
+	if n.dir != nil {
+		errs = append(errs, n.dir.close())
+	}
+	return errors.Join(errs...)
+}

@@ -38,13 +38,31 @@ func NewSession(ctx context.Context, t tiers.Tier, sessions tiers.Sessions, time
 	return s, nil
 }
 
-// keepAlive touches the session until it ends.
+// safety is what session tables know of how long a session cannot end: zero while it owns nothing that others could be granted.
+type safety interface {
+	SafeUntil(tiers.SessionID) time.Time
+}
+
+// errNotRenewed is why a session ends that nobody has ended: it might be ended any moment.
+var errNotRenewed = fmt.Errorf("%w, or could end any moment: no majority has heard of it for nearly its timeout", tiers.ErrSessionExpired)
+
+// keepAlive touches the session until it ends, and ends its context before the cluster could end the session: the time counts
+// from the sending of the last renewal, on this process's monotonic clock, less a margin for the way to whoever reacts.
 func (s *Session) keepAlive() {
-	tick := time.NewTicker(s.lease.Timeout / 6)
+	table, _ := s.sessions.(safety)
+	margin := max(s.lease.Timeout/10, 100*time.Millisecond)
+	tick := time.NewTicker(min(s.lease.Timeout/6, margin/2))
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+			if table != nil {
+				if until := table.SafeUntil(s.lease.ID); !until.IsZero() && time.Until(until) < margin {
+					s.end(errNotRenewed)
+					s.sessions.Detach(s.lease)
+					return
+				}
+			}
 			s.sessions.Touch(s.lease.ID)
 		case <-s.ctx.Done():
 			return
@@ -85,4 +103,13 @@ func (s *Session) Close(ctx context.Context) error {
 		return fmt.Errorf("close session %v: %w", s.lease.ID, err)
 	}
 	return nil
+}
+
+// abandon lets go of the session without ending it.
+func (s *Session) abandon(why error) {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.end(why)
+	s.work.Wait()
 }

@@ -1,6 +1,13 @@
 package coord
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+)
 
 // Status is a picture of a member, for people and metrics.
 type Status struct {
@@ -49,4 +56,65 @@ type TreeStatus struct {
 	Ephemerals int   `json:"ephemerals"`
 	Sessions   int   `json:"sessions"`
 	DataBytes  int64 `json:"data_bytes"`
+}
+
+const stateAlive = "alive"
+
+// acquainted is a member as gossip and raft's configuration together know it.
+type acquainted struct {
+	Member
+	wants   Role   // what it wants to be
+	cluster string // of the replicated tree that it belongs to; empty: none yet, or not known
+}
+
+func (n *Node) members() []acquainted {
+	known := make(map[string]acquainted)
+	for _, s := range n.strong.Servers() {
+		m := acquainted{Member: Member{Name: s.Name, Address: s.Address, Role: string(Replica)}}
+		if s.Voter {
+			m.Role = string(Voter)
+		}
+		known[s.Name] = m
+	}
+	for _, g := range n.eventual.Members() {
+		m := known[g.Name]
+		m.Name, m.State = g.Name, strings.ToLower(g.State.String())
+		if g.Addr != "" {
+			m.Address = g.Addr
+		}
+		var meta memberMeta
+		if msgpack.Unmarshal(g.Meta, &meta) == nil {
+			m.wants, m.cluster = meta.Role, meta.Cluster
+		}
+		known[g.Name] = m
+	}
+	ms := make([]acquainted, 0, len(known))
+	for _, m := range known {
+		ms = append(ms, m)
+	}
+	slices.SortFunc(ms, func(a, b acquainted) int { return strings.Compare(a.Name, b.Name) })
+	return ms
+}
+
+// Status is a picture of this member; it may be taken at any time before Close.
+func (n *Node) Status() Status {
+	r := n.strong.Status()
+	_, leaderAddr := n.strong.Leader()
+	age, known := n.strong.Freshness()
+	hosted, opened := n.sessions.Stats()
+	s := Status{
+		Member: n.cfg.Name, Role: n.cfg.Role, Address: n.cfg.Advertise, Ready: true,
+		RaftState: strings.ToLower(r.State), Leader: r.Leader, LeaderAddress: leaderAddr, Term: r.Term,
+		CommitIndex: r.CommitIndex, AppliedIndex: r.Applied, Zxid: int64(r.Zxid), Staleness: age, StalenessKnown: known,
+		Routes: slices.Clone(n.cfg.Routes), Sessions: SessionsStatus{Hosted: hosted, Local: hosted - opened, Opened: opened},
+		Watches: r.Watches.Watches,
+		Tree:    TreeStatus{Znodes: r.Tree.Znodes, Ephemerals: r.Tree.Ephemerals, Sessions: r.Tree.Sessions, DataBytes: r.Tree.DataBytes},
+	}
+	if err := n.ReadyErr(); err != nil {
+		s.Ready, s.Reason = false, err.Error()
+	}
+	for _, m := range n.members() {
+		s.Members = append(s.Members, m.Member)
+	}
+	return s
 }

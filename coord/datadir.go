@@ -1,0 +1,178 @@
+package coord
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+const (
+	dirFormat  = 1
+	metaFile   = "strata.json"
+	lockFile   = "strata.lock"
+	aliveFile  = "alive"
+	aliveEvery = time.Second
+)
+
+// What can be wrong with a data directory.
+var (
+	ErrForeignDir = errors.New("not a data directory of Strata")
+	ErrCorruptDir = errors.New("data directory is corrupt")
+	ErrDirInUse   = errors.New("data directory is in use by another process")
+	ErrOtherName  = errors.New("data directory belongs to another member")
+)
+
+// dataDir is the member's place on disk, locked for this process.
+type dataDir struct {
+	path string
+	lock *flock.Flock
+	meta dirMeta
+	new  bool // nothing has been written yet
+	// lastAlive is when the previous start was last known to run; zero if unknown.
+	lastAlive time.Time
+}
+
+// dirMeta is strata.json.
+type dirMeta struct {
+	Format   int    `json:"format"`
+	Name     string `json:"name"`
+	Identity string `json:"identity"` // 16 bytes in hexadecimal: who this directory is, whatever its member's name
+	// Promised is whom this member has promised to follow into a new cluster (see form).
+	Promised string `json:"promised,omitempty"`
+}
+
+// openDir locks the directory and reads who it belongs to; a new one gets an identity, which save makes durable. Nothing is changed
+// in a directory that is refused.
+func openDir(path, name string) (*dataDir, error) {
+	d := &dataDir{path: path}
+	entries, err := os.ReadDir(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.new = true
+	case err != nil:
+		return nil, fmt.Errorf("coord: look into data directory %s: %w", path, err)
+	default:
+		if err := d.inspect(entries, name); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("coord: make data directory %s: %w", path, err)
+	}
+	d.lock = flock.New(filepath.Join(path, lockFile))
+	switch locked, err := d.lock.TryLock(); {
+	case err != nil:
+		return nil, fmt.Errorf("coord: lock data directory %s: %w", path, err)
+	case !locked:
+		return nil, fmt.Errorf("coord: %s: %w: stop it, or give this member a directory of its own", path, ErrDirInUse)
+	}
+	if d.new {
+		id := make([]byte, 16)
+		rand.Read(id)
+		d.meta = dirMeta{Format: dirFormat, Name: name, Identity: hex.EncodeToString(id)}
+	}
+	return d, nil
+}
+
+// inspect decides whether the directory is ours.
+func (d *dataDir) inspect(entries []fs.DirEntry, name string) error {
+	others := 0
+	for _, e := range entries {
+		if e.Name() != lockFile {
+			others++
+		}
+	}
+	if others == 0 {
+		d.new = true
+		return nil
+	}
+	path := filepath.Join(d.path, metaFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("coord: %s: %w: it holds other files and no %s; choose an empty directory", d.path, ErrForeignDir, metaFile)
+	}
+	if err != nil {
+		return fmt.Errorf("coord: read %s: %w", path, err)
+	}
+	if err := json.Unmarshal(b, &d.meta); err != nil {
+		return fmt.Errorf("coord: %s: %w: %w: put the file back from a backup, or start with an empty directory and let the cluster fill it", path, ErrCorruptDir, err)
+	}
+	switch {
+	case d.meta.Format != dirFormat:
+		return fmt.Errorf("coord: %s: %w: format %d is not known to this version: was it written by a newer one?", path, ErrCorruptDir, d.meta.Format)
+	case len(d.meta.Identity) != 32 || d.meta.Name == "":
+		return fmt.Errorf("coord: %s: %w: name or identity is missing: put the file back from a backup, or start with an empty directory and let the cluster fill it", path, ErrCorruptDir)
+	case d.meta.Name != name:
+		return fmt.Errorf("coord: %s: %w: it was made by member %q, and this one is called %q: use that name, or another directory", d.path, ErrOtherName, d.meta.Name, name)
+	}
+	if info, err := os.Stat(filepath.Join(d.path, aliveFile)); err == nil {
+		d.lastAlive = info.ModTime()
+	}
+	return nil
+}
+
+func (d *dataDir) identity() (id [16]byte) {
+	b, err := hex.DecodeString(d.meta.Identity)
+	if err == nil {
+		copy(id[:], b)
+	}
+	return id
+}
+
+// save makes strata.json durable, whole or not at all.
+func (d *dataDir) save() error {
+	b, err := json.MarshalIndent(&d.meta, "", "  ")
+	if err != nil {
+		return fmt.Errorf("coord: encode %s: %w", metaFile, err)
+	}
+	path := filepath.Join(d.path, metaFile)
+	f, err := os.CreateTemp(d.path, metaFile+".*")
+	if err != nil {
+		return fmt.Errorf("coord: write %s: %w", path, err)
+	}
+	_, err = f.Write(append(b, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("coord: write %s: %w", path, err), os.Remove(f.Name()))
+	}
+	d.new = false
+	if dir, err := os.Open(d.path); err == nil {
+		err = errors.Join(dir.Sync(), dir.Close())
+		if err != nil {
+			return fmt.Errorf("coord: sync %s: %w", d.path, err)
+		}
+	}
+	return nil
+}
+
+// alive notes that the member runs, for its next start.
+func (d *dataDir) alive() error {
+	path := filepath.Join(d.path, aliveFile)
+	now := time.Now()
+	err := os.Chtimes(path, now, now)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.WriteFile(path, nil, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("coord: note that the member runs: %w", err)
+	}
+	return nil
+}
+
+func (d *dataDir) close() error {
+	if d.lock == nil {
+		return nil
+	}
+	return d.lock.Unlock()
+}
