@@ -22,8 +22,9 @@ type Peers interface {
 	// Self is this member's name.
 	Self() string
 	// Take asks every reachable member for the session, at once: a member that holds it hands it over and forgets it. It
-	// returns each one's answer; who does not answer in time is absent.
-	Take(ctx context.Context, id tiers.SessionID) map[string]Answer
+	// returns each one's answer; who does not answer in time is absent. When the session is handed over after Take has returned,
+	// late is called.
+	Take(ctx context.Context, id tiers.SessionID, late func(Answer)) map[string]Answer
 	// NameOf is the name of the member with that number.
 	NameOf(number uint32) (name string, known bool)
 	// Absence is for how long a member has not been reachable, 0 for one that is; known is false when nothing is known of it.
@@ -39,6 +40,8 @@ type Answer struct {
 	Logged   bool          // it is here, and opened in the replicated tree: move it there
 	// Away is for how long its host has been gone that was the answering member before its last start; 0: it was not.
 	Away time.Duration
+	// Gone is nobody's word: the member does not run, says its machine, whatever gossip still believes.
+	Gone bool `msgpack:"-"`
 }
 
 // Attach takes a session over. See the package's documentation for what proves that it lives.
@@ -59,10 +62,47 @@ func (m *Manager) attach(ctx context.Context, id tiers.SessionID, password []byt
 		return tiers.Lease{}, tiers.ErrBadPassword
 	}
 	timeout = m.clamp(timeout)
-	if l, ok := m.attachHere(id, want, timeout, cut); ok {
-		return l, nil
+	var over chan struct{}
+	for over == nil {
+		l, busy, err := m.attachHere(id, want, timeout, cut)
+		switch {
+		case err != nil, busy == nil && l.ID != 0:
+			return l, err
+		case busy == nil:
+			over = m.begin(id)
+		default:
+			select {
+			case <-busy:
+			case <-ctx.Done():
+				return tiers.Lease{}, fmt.Errorf("%w: %w", tiers.ErrUnavailable, context.Cause(ctx))
+			}
+		}
 	}
+	defer m.finish(id, over)
+	return m.fetch(ctx, id, want, timeout, cut)
+}
 
+// begin says that the session is being fetched; nil if somebody else is at it.
+func (m *Manager) begin(id tiers.SessionID) chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.attaching[id] != nil || m.sessions[id] != nil && !m.sessions[id].ending {
+		return nil
+	}
+	over := make(chan struct{})
+	m.attaching[id] = over
+	return over
+}
+
+func (m *Manager) finish(id tiers.SessionID, over chan struct{}) {
+	m.mu.Lock()
+	delete(m.attaching, id)
+	m.mu.Unlock()
+	close(over)
+}
+
+// fetch attaches a session that is not kept here.
+func (m *Manager) fetch(ctx context.Context, id tiers.SessionID, want [16]byte, timeout time.Duration, cut func(error)) (tiers.Lease, error) {
 	fresh := m.catchUp(ctx)
 	switch state, _ := m.cfg.Strong.SessionState(id); state {
 	case Ended:
@@ -70,7 +110,10 @@ func (m *Manager) attach(ctx context.Context, id tiers.SessionID, password []byt
 	case Live:
 		return m.attachLogged(ctx, id, want, timeout, cut)
 	}
-	if err := m.prove(ctx, id, timeout); err != nil {
+	switch err := m.prove(ctx, id, timeout); {
+	case errors.Is(err, errLogged):
+		return m.attachLogged(ctx, id, want, timeout, cut)
+	case err != nil:
 		if !fresh && !errors.Is(err, tiers.ErrSessionExpired) {
 			return tiers.Lease{}, fmt.Errorf("%w: %w", tiers.ErrUnavailable, err)
 		}
@@ -79,30 +122,42 @@ func (m *Manager) attach(ctx context.Context, id tiers.SessionID, password []byt
 	return m.enter(ctx, id, want, timeout, cut, time.Time{})
 }
 
-// attachHere re-attaches a session that is kept here: the earlier holder is cut.
-func (m *Manager) attachHere(id tiers.SessionID, p [16]byte, timeout time.Duration, cut func(error)) (tiers.Lease, bool) {
+// attachHere re-attaches a session that is kept here: the earlier holder is cut. Without a lease and an error, it is not here; busy is
+// closed when somebody else has done fetching it.
+func (m *Manager) attachHere(id tiers.SessionID, p [16]byte, timeout time.Duration, cut func(error)) (l tiers.Lease, busy <-chan struct{}, err error) {
 	m.mu.Lock()
 	s := m.sessions[id]
-	if s == nil || s.ending || m.closed {
+	switch {
+	case m.closed:
 		m.mu.Unlock()
-		return tiers.Lease{}, false
+		return l, nil, tiers.ErrClosed
+	case s == nil || s.ending:
+		busy = m.attaching[id]
+		m.mu.Unlock()
+		return l, busy, nil
 	}
 	changed := s.timeout != timeout
-	old := s.cut
-	s = m.admit(id, timeout, cut)
-	l := tiers.Lease{ID: id, Password: p, Timeout: timeout, Grip: s.grip}
-	strong := s.opened["strong"]
+	m.admit(id, timeout, cut)
+	l = tiers.Lease{ID: id, Password: p, Timeout: timeout, Grip: s.grip}
+	strong, eventual := s.opened["strong"], s.opened["eventual"]
 	m.mu.Unlock()
-	if old != nil {
-		old(tiers.ErrSessionMoved)
-	}
 	if strong {
 		m.cfg.Strong.Touch(id)
-		if changed {
-			m.cfg.Strong.Submit(context.Background(), openTxn(id, timeout))
-		}
 	}
-	return l, true
+	if !changed {
+		return l, nil, nil
+	}
+	// The trees learn the new timeout, behind an opening that is just being submitted. Nobody waits for it: one that can't be told
+	// keeps the old one.
+	s.order.Lock()
+	defer s.order.Unlock()
+	if strong {
+		m.cfg.Strong.Submit(context.Background(), openTxn(id, timeout))
+	}
+	if eventual {
+		m.cfg.Eventual.Submit(context.Background(), openTxn(id, timeout))
+	}
+	return l, nil, nil
 }
 
 func openTxn(id tiers.SessionID, timeout time.Duration) tiers.Txn {
@@ -137,22 +192,72 @@ func (m *Manager) enter(ctx context.Context, id tiers.SessionID, p [16]byte, tim
 		m.mu.Unlock()
 		return tiers.Lease{}, tiers.ErrClosed
 	}
+	if old := m.sessions[id]; old != nil && old.ending {
+		delete(m.sessions, id) // its Close did not reach the tree, which has just said that the session lives
+	}
 	s := m.admit(id, timeout, cut)
-	s.opened["strong"], s.loggedAt = strong, logged
+	if strong {
+		s.opened["strong"], s.loggedAt = true, logged
+	}
 	s.opened["eventual"] = m.cfg.Eventual != nil
 	l := tiers.Lease{ID: id, Password: p, Timeout: timeout, Grip: s.grip}
 	m.mu.Unlock()
 	if strong {
 		m.cfg.Strong.Touch(id)
 	}
-	if m.cfg.Eventual != nil {
-		if _, err := tiers.Do(ctx, m.cfg.Eventual, openTxn(id, timeout)); err != nil {
-			m.drop(id, err)
-			return tiers.Lease{}, err
+	err := m.adopt(ctx, id, timeout)
+	if err == nil && strong {
+		// What the tree told before the session was entered went unheard.
+		switch state, hosted := m.cfg.Strong.SessionState(id); {
+		case state == Ended:
+			err = tiers.ErrSessionExpired
+		case state == Live && !hosted:
+			err = fmt.Errorf("%w: the session moved on to another member meanwhile", tiers.ErrUnavailable)
 		}
 	}
-	return l, nil
+	if err == nil {
+		return l, nil
+	}
+	m.mu.Lock()
+	if m.sessions[id] == s {
+		s.cut = nil // the error tells
+		if errors.Is(err, tiers.ErrSessionExpired) {
+			m.end(s)
+		} else {
+			m.drop(s, err)
+		}
+	}
+	m.mu.Unlock()
+	return tiers.Lease{}, err
 }
+
+// adopt takes the session's records in the eventual tier over.
+func (m *Manager) adopt(ctx context.Context, id tiers.SessionID, timeout time.Duration) error {
+	if m.cfg.Eventual == nil {
+		return nil
+	}
+	_, err := tiers.Do(ctx, m.cfg.Eventual, openTxn(id, timeout))
+	return err
+}
+
+// enterLate keeps a session that was handed over when nobody waited for it any more: its client will come again.
+func (m *Manager) enterLate(id tiers.SessionID, timeout time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || m.sessions[id] != nil {
+		return
+	}
+	s := m.admit(id, m.clamp(timeout), nil)
+	s.opened["eventual"] = m.cfg.Eventual != nil
+	m.later(func() {
+		if err := m.adopt(context.Background(), id, timeout); err != nil {
+			m.log.Warn("the records of a session that was handed over cannot be taken over", "session", id, "err", err)
+		}
+	})
+}
+
+// errLogged: the session is with another member, and opened in the replicated tree, or just being so: the log moves it.
+var errLogged = errors.New("the session is being opened in the replicated tree")
 
 // prove finds out whether a session that the replicated tree does not know lives. A member that held it has handed it over.
 func (m *Manager) prove(ctx context.Context, id tiers.SessionID, timeout time.Duration) error {
@@ -161,17 +266,26 @@ func (m *Manager) prove(ctx context.Context, id tiers.SessionID, timeout time.Du
 	if m.cfg.Peers != nil {
 		self = m.cfg.Peers.Self()
 		askCtx, cancel := context.WithTimeout(ctx, askTimeout)
-		answers = m.cfg.Peers.Take(askCtx, id)
+		answers = m.cfg.Peers.Take(askCtx, id, func(a Answer) { m.enterLate(id, a.Timeout) })
 		cancel()
 	}
-	answers[self] = m.Give(id, self)
-	for name, a := range answers {
+	own, err := m.Give(id, self)
+	if err != nil {
+		return err
+	}
+	answers[self] = own
+	away := false
+	for _, a := range answers {
 		switch {
-		case a.Held, a.Away > 0 && a.Away <= timeout:
+		case a.Held:
 			return nil
 		case a.Logged:
-			return fmt.Errorf("%w: the session is just being opened by member %s", tiers.ErrUnavailable, name)
+			return errLogged
 		}
+		away = away || a.Away > 0 && a.Away <= timeout
+	}
+	if away {
+		return nil
 	}
 	// Nobody who answers holds it. Who held it last?
 	if m.cfg.Peers == nil {
@@ -186,35 +300,43 @@ func (m *Manager) prove(ctx context.Context, id tiers.SessionID, timeout time.Du
 		}
 		holder = a.MovedTo
 	}
-	if _, answered := answers[holder]; !known || answered {
+	a, answered := answers[holder]
+	if !known || answered && !a.Gone {
 		return tiers.ErrSessionExpired
 	}
 	switch absent, known := m.cfg.Peers.Absence(holder); {
 	case !known, absent > timeout:
 		return tiers.ErrSessionExpired
-	case absent == 0:
+	case absent == 0 && !a.Gone:
 		return fmt.Errorf("%w: member %s, which may hold the session, does not answer", tiers.ErrUnavailable, holder)
 	}
 	return nil
 }
 
-// Give answers another member's Take: a local session that is kept here is handed over, and its holder cut.
-func (m *Manager) Give(id tiers.SessionID, to string) Answer {
+// Give answers another member's Take: a local session that is kept here is handed over, and its holder cut. Errors: ErrClosed or
+// ErrUnavailable, when this member cannot say, as it has let go of its sessions or does not yet know which they are.
+func (m *Manager) Give(id tiers.SessionID, to string) (Answer, error) {
+	member, incarnation, ok := m.cfg.Strong.Number()
 	m.mu.Lock()
-	s := m.sessions[id]
-	if s == nil || s.ending || s.opened["strong"] {
-		a := Answer{MovedTo: m.moved[id].to, Logged: s != nil && s.opened["strong"]}
-		m.mu.Unlock()
-		if member, incarnation, ok := m.cfg.Strong.Number(); ok && s == nil && !m.cfg.LastAlive.IsZero() {
-			if home, start := id.Home(); home == member && start+1 == incarnation {
-				a.Away = max(time.Since(m.cfg.LastAlive), 1)
-			}
+	defer m.mu.Unlock()
+	switch s := m.sessions[id]; {
+	case m.closed:
+		return Answer{}, tiers.ErrClosed
+	case !ok:
+		return Answer{}, tiers.ErrUnavailable
+	case s == nil:
+		a := Answer{MovedTo: m.moved[id].to}
+		if home, start := id.Home(); home == member && start+1 == incarnation && !m.cfg.LastAlive.IsZero() {
+			a.Away = max(time.Since(m.cfg.LastAlive), 1)
 		}
-		return a
+		return a, nil
+	case s.ending:
+		return Answer{}, nil
+	case s.opened["strong"]:
+		return Answer{Logged: true}, nil
+	default:
+		m.moved[id] = note{to: to, at: time.Now()}
+		m.drop(s, tiers.ErrSessionMoved)
+		return Answer{Held: true, Timeout: s.timeout}, nil
 	}
-	m.moved[id] = note{to: to, at: time.Now()}
-	a := Answer{Held: true, Timeout: s.timeout}
-	m.mu.Unlock()
-	m.drop(id, tiers.ErrSessionMoved)
-	return a
 }

@@ -13,6 +13,12 @@
 // lives: a session is expired unless proven alive. Proof is, in this order: the replicated tree knows it as live; a member says
 // that it holds it, and hands it over; or the member that held it last is not reachable, and has not been so for longer than
 // the session's timeout.
+//
+// # Concurrency
+//
+// Manager.mu guards the table and is never held while a tier, a peer or a holder's cut is called. Holders are cut, and sessions closed
+// in the eventual tier, by the one goroutine that runs the tasks, in the order in which they came up: so neither the goroutine that
+// applies the log nor an Attach ever waits for a holder or for a disk.
 package session
 
 import (
@@ -74,18 +80,22 @@ type Manager struct {
 	cfg Config
 	log *slog.Logger
 
-	mu       sync.Mutex
-	sessions map[tiers.SessionID]*session // guarded by mu; those attached or kept here
-	moved    map[tiers.SessionID]note     // guarded by mu; local sessions that were handed to another member
-	counter  uint32                       // guarded by mu; of ids
-	grip     uint64                       // guarded by mu; of attachments
-	closed   bool                         // guarded by mu
+	mu        sync.Mutex
+	sessions  map[tiers.SessionID]*session      // guarded by mu; those attached or kept here
+	moved     map[tiers.SessionID]note          // guarded by mu; sessions that went from here to another member
+	attaching map[tiers.SessionID]chan struct{} // guarded by mu; being fetched from elsewhere; closed when that is over
+	counter   uint32                            // guarded by mu; of ids
+	grip      uint64                            // guarded by mu; of attachments
+	ticked    time.Time                         // guarded by mu; the last tick
+	tasks     []func()                          // guarded by mu; run in order, without locks
+	closed    bool                              // guarded by mu
 
+	wake chan struct{} // tells run of tasks; capacity 1
 	stop context.CancelFunc
-	work sync.WaitGroup
+	work sync.WaitGroup // run
 }
 
-// session is one entry. Its fields are guarded by Manager.mu.
+// session is one entry. Its fields are guarded by Manager.mu, but for order.
 type session struct {
 	id      tiers.SessionID
 	timeout time.Duration
@@ -98,11 +108,15 @@ type session struct {
 	loggedAt time.Time
 	// ending: Close was called; nothing more is accepted.
 	ending bool
+
+	// order is held from looking at opened until the opening is submitted, so that no ephemeral create overtakes it, and by Close.
+	// Taken before Manager.mu.
+	order sync.Mutex
 }
 
-// note says where a local session went.
+// note says where a session went.
 type note struct {
-	to string // member name
+	to string // member name; empty: the log moved it, and knows
 	at time.Time
 }
 
@@ -111,17 +125,59 @@ func New(c Config) *Manager {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	m := &Manager{cfg: c, log: c.Logger, sessions: make(map[tiers.SessionID]*session), moved: make(map[tiers.SessionID]note)}
+	m := &Manager{
+		cfg: c, log: c.Logger, sessions: make(map[tiers.SessionID]*session), moved: make(map[tiers.SessionID]note),
+		attaching: make(map[tiers.SessionID]chan struct{}), ticked: time.Now(), wake: make(chan struct{}, 1),
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	c.Strong.OnSessionEnd(m.endedInLog)
-	c.Strong.OnSessionMove(func(id tiers.SessionID, hosted bool) {
-		if !hosted {
-			m.drop(id, tiers.ErrSessionMoved)
-		}
-	})
-	m.work.Go(func() { m.tick(ctx) })
+	c.Strong.OnSessionMove(m.movedInLog)
+	m.work.Go(func() { m.run(ctx) })
 	return m
+}
+
+// run runs the tasks and the ticks until ctx ends. Stop waits for it.
+func (m *Manager) run(ctx context.Context) {
+	tick := time.NewTicker(m.cfg.Tick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.wake:
+		case <-tick.C:
+			m.expire(time.Now())
+		}
+		m.runTasks()
+	}
+}
+
+func (m *Manager) runTasks() {
+	for {
+		m.mu.Lock()
+		tasks := m.tasks
+		m.tasks = nil
+		if m.closed {
+			tasks = nil
+		}
+		m.mu.Unlock()
+		if len(tasks) == 0 {
+			return
+		}
+		for _, f := range tasks {
+			f()
+		}
+	}
+}
+
+// later has f run by the goroutine of the tasks. Callers hold mu.
+func (m *Manager) later(f func()) {
+	m.tasks = append(m.tasks, f)
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Stop lets go of all sessions without ending them; holders are not told.
@@ -182,12 +238,14 @@ func (m *Manager) Open(_ context.Context, timeout time.Duration, cut func(error)
 	return tiers.Lease{}, &tiers.OpError{Op: "session", Err: err}
 }
 
-// admit enters a session with its holder, in place of an earlier entry. Callers hold mu.
+// admit enters a session with its holder; an earlier holder is cut. Callers hold mu.
 func (m *Manager) admit(id tiers.SessionID, timeout time.Duration, cut func(error)) *session {
 	s := m.sessions[id]
 	if s == nil {
 		s = &session{id: id, opened: make(map[string]bool)}
 		m.sessions[id] = s
+	} else if old := s.cut; old != nil {
+		m.later(func() { old(tiers.ErrSessionMoved) })
 	}
 	m.grip++
 	s.timeout, s.touched, s.grip, s.cut = timeout, time.Now(), m.grip, cut
@@ -218,24 +276,48 @@ func (m *Manager) Detach(l tiers.Lease) {
 	}
 }
 
-// Close ends the session, in every tier where it was opened.
+// Close ends the session, in every tier where it was opened. What ended before, or is ending, needs no Close.
 func (m *Manager) Close(ctx context.Context, l tiers.Lease) *tiers.Pending {
 	m.mu.Lock()
 	s := m.sessions[l.ID]
-	if s == nil || s.grip != l.Grip {
+	var err error
+	_, moved := m.moved[l.ID]
+	switch {
+	case m.closed:
+		err = tiers.ErrClosed
+	case s == nil && moved, s != nil && s.grip != l.Grip:
+		err = tiers.ErrSessionMoved
+	case s == nil || s.ending:
 		m.mu.Unlock()
-		return tiers.Completed(tiers.Receipt{}, &tiers.OpError{Op: "closeSession", Err: tiers.ErrSessionMoved})
-	}
-	s.cut, s.ending = nil, true
-	strong := s.opened["strong"]
-	m.mu.Unlock()
-	m.closeEventual(l.ID)
-	if !strong {
-		m.forget(l.ID)
 		return tiers.Completed(tiers.Receipt{Zxid: m.cfg.Strong.Zxid()}, nil)
 	}
-	p := m.cfg.Strong.Submit(ctx, tiers.Txn{Session: l.ID, Ops: []tiers.Op{{Kind: tiers.OpCloseSession}}})
-	p.Then(func(tiers.Receipt, error) { m.forget(l.ID) })
+	if err != nil {
+		m.mu.Unlock()
+		return tiers.Completed(tiers.Receipt{Zxid: m.cfg.Strong.Zxid()}, &tiers.OpError{Op: "closeSession", Err: err})
+	}
+	s.cut, s.ending = nil, true
+	m.mu.Unlock()
+	// Behind an opening that is just being submitted.
+	s.order.Lock()
+	defer s.order.Unlock()
+	m.mu.Lock()
+	strong, eventual := s.opened["strong"], s.opened["eventual"]
+	m.mu.Unlock()
+	if eventual {
+		m.closeEventual(l.ID)
+	}
+	if !strong {
+		m.forget(s)
+		return tiers.Completed(tiers.Receipt{Zxid: m.cfg.Strong.Zxid()}, nil)
+	}
+	p := new(tiers.Pending)
+	m.cfg.Strong.Submit(ctx, tiers.Txn{Session: l.ID, Ops: []tiers.Op{{Kind: tiers.OpCloseSession}}}).Then(func(r tiers.Receipt, err error) {
+		m.forget(s)
+		if errors.Is(err, tiers.ErrSessionExpired) {
+			err = nil // it is gone, and what it owned
+		}
+		p.Complete(r, err)
+	})
 	return p
 }
 
@@ -251,58 +333,62 @@ func (m *Manager) closeEventual(id tiers.SessionID) {
 		})
 }
 
-func (m *Manager) forget(id tiers.SessionID) {
+func (m *Manager) forget(s *session) {
 	m.mu.Lock()
-	delete(m.sessions, id)
+	if m.sessions[s.id] == s {
+		delete(m.sessions, s.id)
+	}
 	m.mu.Unlock()
 }
 
-// drop forgets a session and cuts its holder.
-func (m *Manager) drop(id tiers.SessionID, why error) {
-	m.mu.Lock()
-	s := m.sessions[id]
-	delete(m.sessions, id)
-	var cut func(error)
-	if s != nil {
-		cut, s.cut = s.cut, nil
+// drop forgets a session and has its holder cut. Callers hold mu.
+func (m *Manager) drop(s *session, why error) {
+	delete(m.sessions, s.id)
+	if cut := s.cut; cut != nil {
+		s.cut = nil
+		m.later(func() { cut(why) })
 	}
-	m.mu.Unlock()
-	if cut != nil {
-		cut(why)
+}
+
+// end forgets a session that has ended, and ends it in the eventual tier. Callers hold mu.
+func (m *Manager) end(s *session) {
+	if s.opened["eventual"] {
+		m.later(func() { m.closeEventual(s.id) })
 	}
+	m.drop(s, tiers.ErrSessionExpired)
 }
 
 // endedInLog is called by the applier when the log has ended a session.
 func (m *Manager) endedInLog(id tiers.SessionID) {
 	m.mu.Lock()
-	s := m.sessions[id]
-	own := s != nil && s.ending
-	m.mu.Unlock()
-	m.closeEventual(id)
-	if !own {
-		m.drop(id, tiers.ErrSessionExpired)
+	defer m.mu.Unlock()
+	if s := m.sessions[id]; s != nil && !s.ending && !m.closed {
+		m.end(s)
 	}
 }
 
-// tick expires local sessions, each within a tick after its timeout.
-func (m *Manager) tick(ctx context.Context) {
-	t := time.NewTicker(m.cfg.Tick)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-t.C:
-			m.expire(now)
-		}
-	}
-}
-
-func (m *Manager) expire(now time.Time) {
-	var ended []tiers.SessionID
+// movedInLog is called by the applier when a session is opened in the log, or moved by it.
+func (m *Manager) movedInLog(id tiers.SessionID, hosted bool) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.sessions[id]
+	switch {
+	case s == nil || m.closed:
+	case hosted:
+		s.opened["strong"] = true // also when the opening itself was left without an answer
+	default:
+		m.moved[id] = note{at: time.Now()}
+		m.drop(s, tiers.ErrSessionMoved)
+	}
+}
+
+// expire ends the sessions whose clients were silent for their timeout, each within a tick after it.
+func (m *Manager) expire(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.excuse(now)
 	for id, s := range m.sessions {
-		if s.ending || now.Sub(s.touched) <= s.timeout {
+		if s.ending || now.Sub(s.touched) < s.timeout {
 			continue
 		}
 		// What the log knows as live, the log ends.
@@ -311,18 +397,28 @@ func (m *Manager) expire(now time.Time) {
 				continue
 			}
 		}
-		ended = append(ended, id)
+		m.log.Info("a session has expired", "session", id, "timeout", s.timeout, "attached", s.cut != nil)
+		m.end(s)
 	}
 	for id, n := range m.moved {
 		if now.Sub(n.at) > 2*m.cfg.Max {
 			delete(m.moved, id)
 		}
 	}
-	m.mu.Unlock()
-	for _, id := range ended {
-		m.log.Info("a session has expired", "session", id)
-		m.closeEventual(id)
-		m.drop(id, tiers.ErrSessionExpired)
+}
+
+// excuse gives the clients the time for which this process was stopped: who could not be heard was not silent. Callers hold mu.
+func (m *Manager) excuse(now time.Time) {
+	stopped := now.Sub(m.ticked) - m.cfg.Tick
+	m.ticked = now
+	if stopped < m.cfg.Tick {
+		return
+	}
+	m.log.Warn("this process was stopped for a while; the clients of local sessions get that much more time", "stopped", stopped)
+	for _, s := range m.sessions {
+		if s.touched = s.touched.Add(stopped); s.touched.After(now) {
+			s.touched = now
+		}
 	}
 }
 

@@ -2,10 +2,13 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -57,7 +60,10 @@ func (n *Network) Serve(m *Manager) {
 			if err := msgpack.Unmarshal(body, &q); err != nil {
 				return nil, fmt.Errorf("malformed question about a session: %w", err)
 			}
-			a := m.Give(q.Session, q.Asker)
+			a, err := m.Give(q.Session, q.Asker)
+			if err != nil {
+				return nil, err
+			}
 			return msgpack.Marshal(&a)
 		}},
 	}, n.log)
@@ -86,49 +92,58 @@ func (n *Network) Absence(name string) (absent time.Duration, known bool) {
 }
 
 // Take asks all other reachable members at once.
-func (n *Network) Take(ctx context.Context, id tiers.SessionID) map[string]Answer {
-	type reply struct {
-		from   string
-		answer Answer
-		err    error
-	}
+func (n *Network) Take(ctx context.Context, id tiers.SessionID, late func(Answer)) map[string]Answer {
 	answers := make(map[string]Answer)
 	body, err := msgpack.Marshal(&question{Session: id, Asker: n.self})
 	if err != nil {
 		n.log.Error("could not encode a question about a session", "err", err)
 		return answers
 	}
-	members := n.members()
-	replies := make(chan reply, len(members))
-	asked := 0
+	var mu sync.Mutex // guards answers, left and over
+	left, over := 0, false
+	enough := make(chan struct{}, 1)
+	answered := func(from string, b []byte, err error) {
+		var a Answer
+		if err == nil {
+			err = msgpack.Unmarshal(b, &a)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		left--
+		switch {
+		case over:
+			if err == nil && a.Held {
+				late(a)
+			}
+			return
+		case err == nil:
+			answers[from] = a
+		case errors.Is(err, syscall.ECONNREFUSED):
+			answers[from] = Answer{Gone: true}
+		default:
+			n.log.Debug("a member does not answer about a session", "member", from, "session", id, "err", err)
+		}
+		if left == 0 || a.Held {
+			select {
+			case enough <- struct{}{}:
+			default:
+			}
+		}
+	}
+	members := slices.DeleteFunc(n.members(), func(x Member) bool { return !x.Alive || x.Name == n.self })
+	left = len(members)
 	for _, x := range members {
-		if !x.Alive || x.Name == n.self {
-			continue
-		}
-		asked++
-		n.client(x.Addr).Go(methodTake, body, func(b []byte, err error) {
-			r := reply{from: x.Name, err: err}
-			if err == nil {
-				r.err = msgpack.Unmarshal(b, &r.answer)
-			}
-			replies <- r
-		})
+		n.client(x.Addr).Go(methodTake, body, func(b []byte, err error) { answered(x.Name, b, err) })
 	}
-	for range asked {
+	if len(members) > 0 {
 		select {
-		case r := <-replies:
-			if r.err != nil {
-				n.log.Debug("a member does not answer about a session", "member", r.from, "session", id, "err", r.err)
-				continue
-			}
-			answers[r.from] = r.answer
-			if r.answer.Held {
-				return answers
-			}
+		case <-enough:
 		case <-ctx.Done():
-			return answers
 		}
 	}
+	mu.Lock()
+	over = true
+	mu.Unlock()
 	return answers
 }
 
