@@ -20,7 +20,7 @@ const eventOverhead = 100
 // output is the order of what one connection sends.
 //
 // Replies go in the order of the requests. An event goes at once, before all replies that are not there yet, but not before
-// the reply that tells the client of the watch's arming. While an event waits for that, events behind it wait too, and an
+// the reply that tells the client of the watch's arming, nor before replies from an older state that are there. While an event waits for that, events behind it wait too, and an
 // answered reply from a zxid not before the event's takes the event along in front of itself: so no reply shows a change whose
 // event comes later, and a client's own write is answered after its own event.
 type output struct {
@@ -202,7 +202,7 @@ func (o *output) due(batch []item) []item {
 	}
 	for size := 0; size < batchBytes; {
 		n := 0
-		for n < len(o.events) && o.events[n].after <= o.sent && size < batchBytes {
+		for n < len(o.events) && o.events[n].after <= o.sent && !o.precedes(o.events[n].Zxid) && size < batchBytes {
 			batch = append(batch, item{event: o.events[n].Event})
 			size += eventOverhead + len(o.events[n].Path)
 			n++
@@ -229,6 +229,15 @@ func (o *output) due(batch []item) []item {
 		batch = append(batch, item{slot: s})
 	}
 	return batch
+}
+
+// precedes tells whether the next reply is there, from a state before zxid z: then it goes first. Callers hold mu.
+func (o *output) precedes(z tiers.Zxid) bool {
+	if len(o.slots) == 0 || !o.slots[0].filled || o.slots[0].fatal {
+		return false
+	}
+	p := o.slots[0].position()
+	return 0 < p && p < z
 }
 
 // drop forgets the first n events. Callers hold mu.
