@@ -160,6 +160,11 @@ func (n *Node) openTiers() error {
 		}
 	}
 	id := n.dir.identity()
+	// The strong tier's start changes its files; so whatever is wrong elsewhere is found before.
+	eventualDir := filepath.Join(n.cfg.Dir, "eventual")
+	if err := eventual.Check(eventualDir, n.log); err != nil {
+		return err
+	}
 	if n.strong, err = strong.Open(strong.Config{
 		Name: n.cfg.Name, Identity: id, Dir: filepath.Join(n.cfg.Dir, "strong"), Port: n.port, Advertise: n.cfg.Advertise,
 		Resolve: n.resolve, Logger: n.log.With("tier", "strong"),
@@ -169,7 +174,7 @@ func (n *Node) openTiers() error {
 	}
 	ev, err := eventual.Open(eventual.Config{
 		Name: n.cfg.Name, Identity: id, Port: n.port, Advertise: n.cfg.Advertise, Seeds: n.others(),
-		Dir: filepath.Join(n.cfg.Dir, "eventual"), Mounts: mounts, Meta: meta, Zxid: n.zxid, Label: "strata",
+		Dir: eventualDir, Mounts: mounts, Meta: meta, Zxid: n.zxid, Label: "strata",
 		Logger: n.log.With("tier", "eventual"),
 	})
 	if err != nil {

@@ -64,16 +64,36 @@ func openJournal(dir string, into *crdt.Map, log *slog.Logger) (*journal, error)
 	return j, nil
 }
 
-func nextIncarnation(path string) (uint64, error) {
-	var n uint64
+// Check tells whether Open would find the files in dir whole. It changes nothing.
+func Check(dir string, log *slog.Logger) error {
+	if _, err := lastIncarnation(filepath.Join(dir, incarnationFile)); err != nil {
+		return err
+	}
+	j := &journal{path: filepath.Join(dir, journalFile), log: log}
+	return j.replay(crdt.New())
+}
+
+// lastIncarnation is that of the start before; 0 if there was none.
+func lastIncarnation(path string) (uint64, error) {
 	b, err := os.ReadFile(path)
-	if err == nil {
-		n, err = strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
 		return 0, fmt.Errorf("eventual: read %s: %w", path, err)
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %s: it is not a number: put the file back from a backup, or start with an empty directory and let the cluster fill it", ErrCorrupt, path)
+	}
+	return n, nil
+}
+
+// nextIncarnation counts this start, durably.
+func nextIncarnation(path string) (uint64, error) {
+	n, err := lastIncarnation(path)
+	if err != nil {
+		return 0, err
 	}
 	n++
 	return n, replaceFile(path, []byte(strconv.FormatUint(n, 10)+"\n"))
