@@ -296,23 +296,14 @@ func (g *gossip) away() (addrs []string) {
 
 const membersFile = "members.json"
 
-// load reads the members known at the last stop: addresses to try.
+// load takes in the members known at the last stop: addresses to try.
 func (g *gossip) load() error {
 	if g.t.cfg.Dir == "" {
 		return nil
 	}
-	path := filepath.Join(g.t.cfg.Dir, membersFile)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var known map[string]string
-	if err == nil {
-		err = json.Unmarshal(b, &known)
-	}
+	known, err := readMembers(g.t.cfg.Dir)
 	if err != nil {
-		g.t.log.Warn("the members known at the last stop cannot be read; the seeds will do", "file", path, "err", err)
-		return nil
+		return err
 	}
 	for name, addr := range known {
 		if name != g.t.cfg.Name {
@@ -320,6 +311,22 @@ func (g *gossip) load() error {
 		}
 	}
 	return nil
+}
+
+// readMembers reads the addresses of the known members by name; none if they were never written.
+func readMembers(dir string) (known map[string]string, err error) {
+	path := filepath.Join(dir, membersFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("eventual: read %s: %w", path, err)
+	}
+	if err := json.Unmarshal(b, &known); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w: it can be deleted, if this member is told by --join where another one is", ErrCorrupt, path, err)
+	}
+	return known, nil
 }
 
 func (g *gossip) save() error {
