@@ -174,13 +174,13 @@ func (c *conn) write() {
 		for i := range batch {
 			buf, seen = c.append(buf, &batch[i], seen)
 		}
+		c.srv.totals.sent.Add(uint64(len(batch)))
+		c.out.wrote(len(batch), seen)
+		clear(batch)
 		if _, err := c.nc.Write(buf); err != nil {
 			c.out.kill(fmt.Errorf("%w: %w", errGone, err))
 			break
 		}
-		c.srv.totals.sent.Add(uint64(len(batch)))
-		c.out.wrote(len(batch), seen)
-		clear(batch)
 		if cap(buf) > 8*batchBytes {
 			buf = nil
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -147,17 +148,8 @@ func TestLimitPerAddress(t *testing.T) {
 	}
 	a.want(a.send(jute.OpCloseSession, nil), 0)
 	a.closed()
-	for deadline := time.Now().Add(patience); ; { // the server forgets a connection a moment after its end
-		c := w.dial()
-		q := jute.ConnectRequest{Timeout: 4000, Password: make([]byte, 16)}
-		c.frame(q.Append(nil))
-		if _, err := c.tryBody(); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("no connection is accepted again")
-		}
-	}
+	w.until(func() bool { return w.server.Stats().Connections == 1 })
+	w.connect()
 }
 
 func TestFrameLengths(t *testing.T) {
@@ -187,14 +179,27 @@ func TestFrameLengths(t *testing.T) {
 // ask sends a four-letter word and reads all of the answer.
 func (w *world) ask(word string) string {
 	w.t.Helper()
+	others := w.server.Stats().Connections
 	c := w.dial()
 	c.bytes([]byte(word))
 	b, err := io.ReadAll(c.nc)
+	c.nc.Close()
+	w.until(func() bool { return w.server.Stats().Connections <= others })
 	var reset *net.OpError
 	if err != nil && !errors.As(err, &reset) {
 		w.t.Fatal(err)
 	}
 	return string(b)
+}
+
+// until waits for a condition.
+func (w *world) until(holds func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			w.t.Fatal("it never came to that")
+		}
+	}
 }
 
 // A frame is a frame however it arrives.

@@ -268,7 +268,7 @@ func (o *output) overtaken(batch []item, z tiers.Zxid) []item {
 	return batch
 }
 
-// wrote counts what has gone to the socket.
+// wrote counts what goes to the socket.
 func (o *output) wrote(n int, seen int64) {
 	o.mu.Lock()
 	o.figures.sent += uint64(n)
