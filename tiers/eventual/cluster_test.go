@@ -73,7 +73,7 @@ func (c *cluster) start(m *member) {
 		seeds = append(seeds, x.ip+":7400")
 	}
 	m.tier, err = Open(Config{Name: m.name, Identity: [16]byte{m.ip[len(m.ip)-1]}, Port: port, Seeds: seeds, Mounts: []string{"/services"},
-		Dir: m.dir, Zxid: func() tiers.Zxid { return 7 }, Logger: testLogger().With("member", m.name)})
+		Expire: true, Dir: m.dir, Zxid: func() tiers.Zxid { return 7 }, Logger: testLogger().With("member", m.name)})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -45,6 +45,9 @@ type Config struct {
 	Zxid      func() tiers.Zxid
 	Label     string // members of another label are not heard
 	Logger    *slog.Logger
+	// Expire makes the tier itself end the sessions hosted here that are not touched for their timeout. Leave it off where a session
+	// table does that: touches then cost nothing.
+	Expire bool
 
 	ProbeInterval time.Duration // how often memberlist probes another member. Default 500ms
 	ProbeTimeout  time.Duration // Default 200ms

@@ -106,8 +106,11 @@ func (t *Tier) Follow(ctx context.Context, q tiers.Query, after *tiers.Pending) 
 	return p
 }
 
-// Touch notes that a session hosted here was heard of.
+// Touch notes that a session hosted here was heard of; only Config.Expire needs it.
 func (t *Tier) Touch(id tiers.SessionID) {
+	if !t.cfg.Expire {
+		return
+	}
 	now := time.Now()
 	t.view.mu.Lock()
 	if s := t.writer.sessions[id]; s != nil {

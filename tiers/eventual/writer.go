@@ -178,7 +178,7 @@ func (w *writer) end(session tiers.SessionID, at time.Time) []*crdt.Record {
 // expire ends the sessions that this member has not heard of for their timeout. Callers hold mu.
 func (w *writer) expire(now time.Time) (rs []*crdt.Record) {
 	for id, s := range w.sessions {
-		if now.Sub(s.touched) > s.timeout {
+		if w.t.cfg.Expire && now.Sub(s.touched) > s.timeout {
 			rs = append(rs, w.end(id, now)...)
 		}
 	}
