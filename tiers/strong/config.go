@@ -61,7 +61,7 @@ type Stores struct {
 	Log       raft.LogStore
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
-	// Incarnation is this start's number: greater than any earlier start's of the same data.
+	// Incarnation is this start's number: greater than any earlier start's of the same data. 0: Open counts in Stable.
 	Incarnation uint32
 	Closers     []io.Closer
 }

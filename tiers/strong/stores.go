@@ -18,7 +18,13 @@ import (
 
 const snapshotsKept = 2
 
-var incarnationKey = []byte("strata/incarnation")
+var (
+	incarnationKey = []byte("strata/incarnation")
+	reachKey       = []byte("strata/reach")
+)
+
+// ErrCorrupt: the stores do not hold what they held at the last stop.
+var ErrCorrupt = errors.New("strong: data is corrupt")
 
 // openStores opens the stores in dir: log/ (raft-wal: half bolt's latency, and no stall when the log is cut), stable.db (raft's
 // term and vote, and our incarnation) and snapshots/.
@@ -53,9 +59,6 @@ func openStores(c *Config) (_ *Stores, err error) {
 	}
 	s.Stable = stable
 	s.Closers = append(s.Closers, stable)
-	if s.Incarnation, err = nextIncarnation(stable); err != nil {
-		return nil, fmt.Errorf("strong: count this start in %s: %w", path, err)
-	}
 
 	s.Snapshots, err = raft.NewFileSnapshotStoreWithLogger(c.Dir, snapshotsKept, hc.Named("snapshots"))
 	if err != nil {
@@ -86,6 +89,58 @@ func (s *Stores) close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// begin checks the stores and counts this start.
+func (s *Stores) begin(dir string) error {
+	if err := s.checkReach(dir); err != nil {
+		return err
+	}
+	if s.Incarnation != 0 {
+		return nil
+	}
+	n, err := nextIncarnation(s.Stable)
+	if err != nil {
+		return fmt.Errorf("strong: count this start in %s: %w", dir, err)
+	}
+	s.Incarnation = n
+	return nil
+}
+
+// checkReach refuses stores whose log ends before what was noted of it. The log drops a damaged end as if its last write had been
+// torn; a voter that forgot what it had acknowledged could make the cluster lose it.
+func (s *Stores) checkReach(dir string) error {
+	b, err := s.Stable.Get(reachKey)
+	if err != nil || len(b) != 8 {
+		return nil // never noted
+	}
+	last, err := s.Log.LastIndex()
+	if err != nil {
+		return fmt.Errorf("strong: read the log in %s: %w", dir, err)
+	}
+	snapshots, err := s.Snapshots.List()
+	if err != nil {
+		return fmt.Errorf("strong: list the snapshots in %s: %w", dir, err)
+	}
+	if len(snapshots) > 0 {
+		last = max(last, snapshots[0].Index)
+	}
+	if reach := binary.BigEndian.Uint64(b); last < reach {
+		return fmt.Errorf("%w: the log in %s ends at entry %d, and it has reached %d: put it back from a backup, or start with an empty directory and let the cluster fill it",
+			ErrCorrupt, dir, last, reach)
+	}
+	return nil
+}
+
+// noteReach notes how far the log reaches, for the next start's check.
+func (t *Tier) noteReach() {
+	reach := t.applied.now()
+	if reach == 0 || reach == t.reach.Swap(reach) {
+		return
+	}
+	if err := t.stores.Stable.Set(reachKey, binary.BigEndian.AppendUint64(nil, reach)); err != nil {
+		t.log.Warn("could not note how far the log reaches", "err", err)
+	}
 }
 
 // notedLog is raft's log, which notes how far it reaches.

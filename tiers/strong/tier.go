@@ -47,6 +47,7 @@ type Tier struct {
 	hasNumber chan struct{} // closed when number is set
 	once      sync.Once     // of hasNumber
 
+	reach atomic.Uint64 // noted in the stable store
 	fresh atomic.Pointer[time.Time] // begin of the last round whose index is applied here
 
 	mu         sync.Mutex
@@ -74,6 +75,9 @@ func Open(cfg Config) (*Tier, error) {
 	stores, err := open()
 	if err != nil {
 		return nil, err
+	}
+	if err := stores.begin(cfg.Dir); err != nil {
+		return nil, errors.Join(err, stores.close())
 	}
 	t := &Tier{
 		cfg: cfg, log: cfg.Logger, stores: stores,
@@ -148,6 +152,7 @@ func (t *Tier) Close() error {
 		t.stop()
 		errs = append(errs, t.raft.Shutdown().Error(), t.server.Close(), t.peers.close(), t.transport.Close())
 		t.work.Wait()
+		t.noteReach()
 		errs = append(errs, t.stores.close())
 	})
 	return errors.Join(errs...)
