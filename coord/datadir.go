@@ -49,37 +49,69 @@ type dirMeta struct {
 	Promised string `json:"promised,omitempty"`
 }
 
-// openDir locks the directory and reads who it belongs to; a new one gets an identity, which save makes durable. Nothing is changed
-// in a directory that is refused.
+// openDir reads who the directory belongs to, and locks it. Nothing is changed in one that is refused, and nothing is made of one that is
+// new: claim does that, when the member is sure to start.
 func openDir(path, name string) (*dataDir, error) {
 	d := &dataDir{path: path}
-	entries, err := os.ReadDir(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		d.new = true
-	case err != nil:
-		return nil, fmt.Errorf("coord: look into data directory %s: %w", path, err)
-	default:
-		if err := d.inspect(entries, name); err != nil {
-			return nil, err
-		}
-	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("coord: make data directory %s: %w", path, err)
-	}
-	d.lock = flock.New(filepath.Join(path, lockFile))
-	switch locked, err := d.lock.TryLock(); {
-	case err != nil:
-		return nil, fmt.Errorf("coord: lock data directory %s: %w", path, err)
-	case !locked:
-		return nil, fmt.Errorf("coord: %s: %w: stop it, or give this member a directory of its own", path, ErrDirInUse)
+	if err := d.look(name); err != nil {
+		return nil, err
 	}
 	if d.new {
 		id := make([]byte, 16)
 		rand.Read(id)
 		d.meta = dirMeta{Format: dirFormat, Name: name, Identity: hex.EncodeToString(id)}
+		return d, nil
+	}
+	if err := d.takeLock(); err != nil {
+		return nil, err
+	}
+	// Now it can't change any more.
+	if err := d.look(name); err != nil {
+		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
+}
+
+// claim makes a new directory this member's, durably.
+func (d *dataDir) claim() error {
+	if !d.new {
+		return nil
+	}
+	if err := os.MkdirAll(d.path, 0o700); err != nil {
+		return fmt.Errorf("coord: make data directory %s: %w", d.path, err)
+	}
+	if err := d.takeLock(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(d.path, metaFile)); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("coord: %s: %w: another process has just begun to use it", d.path, ErrDirInUse)
+	}
+	return d.save()
+}
+
+func (d *dataDir) takeLock() error {
+	lock := flock.New(filepath.Join(d.path, lockFile), flock.SetPermissions(0o600))
+	switch locked, err := lock.TryLock(); {
+	case err != nil:
+		return fmt.Errorf("coord: lock data directory %s: %w", d.path, err)
+	case !locked:
+		return fmt.Errorf("coord: %s: %w: stop it, or give this member a directory of its own", d.path, ErrDirInUse)
+	}
+	d.lock = lock
+	return nil
+}
+
+// look reads the directory, as far as there is one.
+func (d *dataDir) look(name string) error {
+	entries, err := os.ReadDir(d.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.new = true
+		return nil
+	case err != nil:
+		return fmt.Errorf("coord: look into data directory %s: %w", d.path, err)
+	}
+	return d.inspect(entries, name)
 }
 
 // inspect decides whether the directory is ours.
@@ -105,10 +137,11 @@ func (d *dataDir) inspect(entries []fs.DirEntry, name string) error {
 	if err := json.Unmarshal(b, &d.meta); err != nil {
 		return fmt.Errorf("coord: %s: %w: %w: put the file back from a backup, or start with an empty directory and let the cluster fill it", path, ErrCorruptDir, err)
 	}
+	identity, err := hex.DecodeString(d.meta.Identity)
 	switch {
 	case d.meta.Format != dirFormat:
 		return fmt.Errorf("coord: %s: %w: format %d is not known to this version: was it written by a newer one?", path, ErrCorruptDir, d.meta.Format)
-	case len(d.meta.Identity) != 32 || d.meta.Name == "":
+	case err != nil || len(identity) != 16 || d.meta.Name == "":
 		return fmt.Errorf("coord: %s: %w: name or identity is missing: put the file back from a backup, or start with an empty directory and let the cluster fill it", path, ErrCorruptDir)
 	case d.meta.Name != name:
 		return fmt.Errorf("coord: %s: %w: it was made by member %q, and this one is called %q: use that name, or another directory", d.path, ErrOtherName, d.meta.Name, name)

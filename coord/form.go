@@ -26,7 +26,7 @@ func (n *Node) form(ctx context.Context) {
 	if !fresh || n.cfg.Role != Voter {
 		return
 	}
-	others := slices.ContainsFunc(n.cfg.Join, func(a string) bool { return !n.isSelf(a) })
+	others := n.joinsOthers(ctx)
 	switch {
 	case n.cfg.BootstrapExpect <= 1 && !others:
 		if err := n.strong.Bootstrap([]strong.Server{n.server()}); err != nil {
@@ -56,6 +56,16 @@ func (n *Node) form(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// joinsOthers tells whether any address of Join may be another member's: this one may have been given by another name of its host.
+func (n *Node) joinsOthers(ctx context.Context) bool {
+	addrs := n.others()
+	heard := n.greeter.askAll(ctx, addrs, n.me())
+	return slices.ContainsFunc(addrs, func(a string) bool {
+		x, answered := heard[a]
+		return !answered || x.Identity != n.dir.identity()
+	})
 }
 
 func (n *Node) server() strong.Server {

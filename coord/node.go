@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -46,8 +47,12 @@ type Node struct {
 	promises sync.Mutex   // guards dir.meta
 	awaited  atomic.Int64 // voters that are missing for a new cluster
 
-	mu  sync.Mutex
-	own *Session // guarded by mu; the node's own session
+	mu  sync.Mutex // held while own is opened
+	own *Session   // guarded by mu; the node's own session
+
+	sessionsMu sync.Mutex            // may be taken while mu is held
+	held       map[*Session]struct{} // guarded by sessionsMu; the sessions of this program that have not ended
+	closing    bool                  // guarded by sessionsMu; no more of them are opened
 
 	stop context.CancelFunc
 	work sync.WaitGroup
@@ -61,7 +66,7 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger}
+	n := &Node{cfg: cfg, log: cfg.Logger, held: make(map[*Session]struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.shut(false))
@@ -80,10 +85,8 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := checkName(n.me(), n.greeter.askAll(ctx, n.others(), n.me())); err != nil {
 		return nil, err
 	}
-	if n.dir.new {
-		if err := n.dir.save(); err != nil {
-			return nil, err
-		}
+	if err := n.dir.claim(); err != nil {
+		return nil, err
 	}
 	if err := n.openTiers(); err != nil {
 		return nil, err
@@ -290,10 +293,14 @@ func (n *Node) Name() string { return n.cfg.Name }
 
 // Ready returns when the member belongs to a cluster, has caught up, and can open sessions. Errors: ctx's, with what is awaited.
 func (n *Node) Ready(ctx context.Context) error {
-	if err := n.strong.Wait(ctx); err != nil {
-		return fmt.Errorf("coord: member %s: %w: %w", n.cfg.Name, n.ReadyErr(), err)
+	err := n.strong.Wait(ctx)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if why := n.ReadyErr(); why != nil {
+		err = fmt.Errorf("%w: %w", why, err)
+	}
+	return fmt.Errorf("coord: member %s is not ready: %w", n.cfg.Name, err)
 }
 
 // ReadyErr says why the member is not ready now; nil if it is. A member that was ready and cannot reach a majority is ready: its
@@ -332,12 +339,54 @@ func (n *Node) Session(ctx context.Context) (*Session, error) {
 	return s, nil
 }
 
-// NewSession opens another session of this program.
+// NewSession opens another session of this program. It ends with its Close, or with the node's.
 func (n *Node) NewSession(ctx context.Context, timeout time.Duration) (*Session, error) {
-	return NewSession(ctx, n.tier, n.sessions, timeout)
+	s, err := NewSession(ctx, n.tier, n.sessions, timeout)
+	if err != nil {
+		return nil, err
+	}
+	n.sessionsMu.Lock()
+	closing := n.closing
+	if !closing {
+		n.held[s] = struct{}{}
+	}
+	n.sessionsMu.Unlock()
+	if closing {
+		s.abandon(tiers.ErrClosed)
+		return nil, fmt.Errorf("open a session: member %s: %w", n.cfg.Name, tiers.ErrClosed)
+	}
+	s.Go(func(ctx context.Context) {
+		<-ctx.Done()
+		n.sessionsMu.Lock()
+		delete(n.held, s)
+		n.sessionsMu.Unlock()
+	})
+	return s, nil
 }
 
-// Close stops the member: it hands the leadership over, ends its own session, keeps the sessions of clients (they move to other
+// endSessions ends the sessions of this program: whoever holds one learns it before anything else is stopped. Orderly: in
+// the cluster too, so that nobody has to wait for what they own.
+func (n *Node) endSessions(orderly bool) {
+	n.sessionsMu.Lock()
+	n.closing = true
+	held := slices.Collect(maps.Keys(n.held))
+	n.sessionsMu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), handoverTimeout)
+	defer cancel()
+	var work sync.WaitGroup
+	for _, s := range held {
+		work.Go(func() {
+			if !orderly {
+				s.abandon(tiers.ErrClosed)
+			} else if err := s.Close(ctx); err != nil {
+				n.log.Warn("could not end a session of this program; it ends by its timeout", "session", s.ID(), "err", err)
+			}
+		})
+	}
+	work.Wait()
+}
+
+// Close stops the member: it ends the sessions of this program, hands the leadership over, keeps the sessions of clients (they move to other
 // members), and leaves. Later calls return the same error.
 func (n *Node) Close() error {
 	n.once.Do(func() { n.err = n.shut(true) })
@@ -353,23 +402,13 @@ func (n *Node) Abort() error {
 // shut stops what Open has started, in reverse; orderly: with a farewell.
 func (n *Node) shut(orderly bool) error {
 	var errs []error
-	n.mu.Lock()
-	own := n.own
-	n.own = nil
-	n.mu.Unlock()
+	n.endSessions(orderly)
 	if orderly {
 		ctx, cancel := context.WithTimeout(context.Background(), handoverTimeout)
-		if own != nil && own.Context().Err() == nil {
-			if err := own.Close(ctx); err != nil {
-				n.log.Warn("could not end the node's own session", "err", err)
-			}
-		}
 		if err := n.strong.Handover(ctx); err != nil {
 			n.log.Warn("the others will have to elect a leader", "err", err)
 		}
 		cancel()
-	} else if own != nil {
-		own.abandon(tiers.ErrClosed)
 	}
 	if n.stop != nil {
 		n.stop()

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
-
 )
 
 // Status is a picture of a member, for people and metrics.
