@@ -117,6 +117,32 @@ func TestALoggedSessionIsMovedByTheLog(t *testing.T) {
 	})
 }
 
+// What the log does between the move to a member and that member's noticing is noticed.
+func TestAMoveIsOvertaken(t *testing.T) {
+	for name, want := range map[string]error{"by another move": tiers.ErrUnavailable, "by the end": tiers.ErrSessionExpired} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 2, func(t *testing.T, c *cluster) {
+				a, b := c.members[0], c.members[1]
+				l, _ := a.open(10 * time.Second)
+				a.mustCreate(l.ID, "/locks/1")
+				b.strong.afterOpen = func(id tiers.SessionID) {
+					if want == tiers.ErrSessionExpired {
+						c.expire(id)
+						return
+					}
+					a.strong.Submit(t.Context(), tiers.Txn{Session: id, Ops: []tiers.Op{{Kind: tiers.OpOpenSession, Timeout: 10 * time.Second}}})
+				}
+				_, h, err := b.attach(l)
+				wantErr(t, err, want)
+				h.want(t, nil) // the error has told
+				if all, _ := b.Stats(); all != 0 {
+					t.Errorf("%d sessions at the member that lost it", all)
+				}
+			})
+		})
+	}
+}
+
 func TestALoggedSessionNeedsAMajority(t *testing.T) {
 	inBubble(t, 2, func(t *testing.T, c *cluster) {
 		a, b := c.members[0], c.members[1]

@@ -69,10 +69,12 @@ func inBubble(t *testing.T, n int, f func(t *testing.T, c *cluster)) {
 			c.members = append(c.members, m)
 			m.start()
 		}
+		defer func() {
+			for _, m := range c.members {
+				m.stop()
+			}
+		}()
 		f(t, c)
-		for _, m := range c.members {
-			m.stop()
-		}
 	})
 }
 
@@ -181,6 +183,8 @@ type strong struct {
 	touched []tiers.SessionID             // guarded by mu
 	renewed map[tiers.SessionID]time.Time // guarded by mu
 	apart   bool                          // this copy of the tree knows nothing; guarded by mu
+	// beforeOpen and afterOpen are called around the submission of an opening. Set before anything is submitted.
+	beforeOpen, afterOpen func(tiers.SessionID)
 }
 
 func (s *strong) Number() (uint32, uint32, bool) { return s.m.number, s.m.incarnation, true }
@@ -274,6 +278,13 @@ func (s *strong) submitted() []string {
 }
 
 func (s *strong) Submit(_ context.Context, txn tiers.Txn) *tiers.Pending {
+	opens := txn.Ops[0].Kind == tiers.OpOpenSession
+	if opens && s.beforeOpen != nil {
+		s.beforeOpen(txn.Session)
+	}
+	if opens && s.afterOpen != nil {
+		defer s.afterOpen(txn.Session)
+	}
 	p := new(tiers.Pending)
 	s.mu.Lock()
 	s.log = append(s.log, txn.Ops[0].Kind.String()+" "+txn.Ops[0].Path)

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -117,7 +118,12 @@ func TestOpeningGoesAheadOfTheFirstEphemeral(t *testing.T) {
 func TestNoCreateOvertakesTheOpening(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, c *cluster) {
 		m := c.members[0]
-		for range 50 {
+		m.strong.beforeOpen = func(tiers.SessionID) {
+			for range 1000 { // the others get every chance to overtake
+				runtime.Gosched()
+			}
+		}
+		for range 10 {
 			l, _ := m.open(10 * time.Second)
 			var creates sync.WaitGroup
 			for i := range 4 {
