@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+
+	"github.com/strata-coord/strata/coord"
 )
 
 // listen opens the address that a flag names; an empty one is nobody's.
@@ -34,11 +36,29 @@ func addressError(flag, addr string, err error) error {
 
 // explain turns what coord refuses into the words of the command line.
 func explain(err error, s *settings) error {
-	for _, no := range []error{syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.EACCES} {
-		var op *net.OpError
-		if errors.As(err, &op) && errors.Is(op, no) && op.Op == "listen" {
-			return addressError("--bind", s.bind, err)
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "listen" {
+		return addressError("--bind", s.bind, err)
+	}
+	for _, c := range []struct {
+		is   error
+		flag string
+	}{
+		{coord.ErrForeignDir, "--data-dir"}, {coord.ErrCorruptDir, "--data-dir"}, {coord.ErrDirInUse, "--data-dir"},
+		{coord.ErrOtherName, "--data-dir"}, {coord.ErrNameTaken, "--name"},
+	} {
+		if errors.Is(err, c.is) {
+			return fmt.Errorf("%s: %w", c.flag, err)
 		}
 	}
 	return err
+}
+
+// free fails if the address can't be listened on now.
+func free(flag, addr string) error {
+	l, err := listen(flag, addr)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }

@@ -86,12 +86,16 @@ func (v *server) run(ctx context.Context, stdout io.Writer) error {
 	}
 }
 
+// listen takes the ports, before anything is written.
 func (v *server) listen() (err error) {
 	if v.zkListener, err = listen("--zk-listen", v.settings.zkListen); err != nil {
 		return err
 	}
-	v.adminListener, err = listen("--admin-listen", v.settings.adminListen)
-	return err
+	if v.adminListener, err = listen("--admin-listen", v.settings.adminListen); err != nil {
+		return err
+	}
+	// coord takes this one itself, but not before it has looked at the data directory.
+	return free("--bind", v.settings.bind)
 }
 
 func (v *server) startAdmin() error {
