@@ -41,7 +41,7 @@ type Config struct {
 	Logger  *slog.Logger
 
 	// Heartbeat is how long a follower waits for its leader before it stands for election: detection takes one to three of
-	// it. Shorter fails over faster and tolerates less: it must exceed scheduling pauses and 4 round trips. Default 100ms.
+	// it. Shorter fails over faster and tolerates less: it must exceed scheduling pauses and 4 round trips. Default 200ms.
 	Heartbeat time.Duration
 	// Patience is how long a request waits for a leader before it is refused with ErrUnavailable. Default 5s: an election is a pause.
 	Patience time.Duration
@@ -84,7 +84,7 @@ func (c *Config) setDefaults() error {
 	if c.Resolve == nil {
 		c.Resolve = func(string) (string, bool) { return "", false }
 	}
-	setDuration(&c.Heartbeat, 100*time.Millisecond)
+	setDuration(&c.Heartbeat, 200*time.Millisecond)
 	setDuration(&c.Patience, 5*time.Second)
 	setDuration(&c.TouchInterval, 250*time.Millisecond)
 	setDuration(&c.FreshInterval, 200*time.Millisecond)
