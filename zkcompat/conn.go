@@ -40,8 +40,9 @@ type conn struct {
 	scratch  []byte           // a small frame's body
 	borrowed bool             // the body in hand is in scratch
 
-	lease atomic.Pointer[tiers.Lease] // nil before the handshake
-	ended bool                        // the session was closed, or belongs to somebody else
+	applied tiers.Zxid                  // by this member, at the handshake; constant from then on
+	lease   atomic.Pointer[tiers.Lease] // nil before the handshake
+	ended   bool                        // the session was closed, or belongs to somebody else
 	// leaving: the server closes; to be set before the reader is woken.
 	leaving atomic.Bool
 	written chan struct{} // closed when the writer has ended
@@ -164,7 +165,7 @@ func (c *conn) write() {
 	defer close(c.written)
 	var batch []item
 	var buf []byte
-	var seen int64 // the greatest zxid in an ordinary reply
+	seen := int64(c.applied) // the greatest zxid in a reply
 	for {
 		batch = c.out.take(batch[:0])
 		if len(batch) == 0 {
@@ -312,6 +313,6 @@ func (c *conn) reply(s *slot, code jute.Code) error {
 	if !c.open(s) {
 		return errGone
 	}
-	c.out.fill(s, func() { s.code = code })
+	c.out.fill(s, func() { s.code, s.receipt.Zxid = code, s.floor })
 	return nil
 }

@@ -85,12 +85,14 @@ func (c *conn) admit(q *jute.ConnectRequest) (*tiers.Lease, error) {
 	}
 	ctx, cancel := context.WithDeadline(c.srv.ctx, c.since.Add(c.srv.cfg.HandshakeTimeout))
 	defer cancel()
-	if err := c.srv.reached(ctx, tiers.Zxid(q.LastZxidSeen)); err != nil {
+	applied, err := c.srv.reached(ctx, tiers.Zxid(q.LastZxidSeen))
+	if err != nil {
 		return nil, fmt.Errorf("the client has seen more than this member: %w", err)
 	}
+	c.applied = applied
+	c.out.start(applied)
 	timeout := time.Duration(q.Timeout) * time.Millisecond
 	var lease tiers.Lease
-	var err error
 	if q.SessionID == 0 {
 		lease, err = c.srv.cfg.Sessions.Open(ctx, timeout, c.cut)
 	} else {
@@ -103,10 +105,11 @@ func (c *conn) admit(q *jute.ConnectRequest) (*tiers.Lease, error) {
 	return &lease, nil
 }
 
-// reached waits until this member has applied z.
-func (s *Server) reached(ctx context.Context, z tiers.Zxid) error {
-	if z <= 0 || s.cfg.Server().Zxid >= z {
-		return nil
+// reached waits until this member has applied z, and tells what it has applied.
+func (s *Server) reached(ctx context.Context, z tiers.Zxid) (tiers.Zxid, error) {
+	applied := s.cfg.Server().Zxid
+	if applied >= z {
+		return applied, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, catchUp)
 	defer cancel()
@@ -114,7 +117,7 @@ func (s *Server) reached(ctx context.Context, z tiers.Zxid) error {
 	if err == nil && v.Zxid < z {
 		err = fmt.Errorf("%w: at %v, not %v", tiers.ErrStale, v.Zxid, z)
 	}
-	return err
+	return v.Zxid, err
 }
 
 // hangUp ends the connection so that what was written arrives although unread bytes may have come in.

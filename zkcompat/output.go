@@ -22,7 +22,8 @@ const eventOverhead = 100
 // Replies go in the order of the requests. An event goes at once, before all replies that are not there yet, but not before
 // the reply that tells the client of the watch's arming, nor before replies from an older state that are there. While an event waits for that, events behind it wait too, and an
 // answered reply from a zxid not before the event's takes the event along in front of itself: so no reply shows a change whose
-// event comes later, and a client's own write is answered after its own event.
+// event comes later, and a client's own write is answered after its own event. A ping is answered in its turn when the replies
+// before it are there, else at once: clients take that out of order, and learn that somebody is alive.
 type output struct {
 	mu   sync.Mutex
 	work sync.Cond // of mu: the writer waits for something to send
@@ -30,16 +31,17 @@ type output struct {
 
 	// All below is guarded by mu.
 
-	slots   []*slot // not sent; the oldest first
-	made    uint64  // seq of the newest slot
-	sent    uint64  // seq of the newest sent slot
-	cost    int     // of slots
-	pings   int     // pings to be answered: at once, as clients take those out of order
+	slots   []*slot  // not sent; the oldest first
+	made    uint64   // seq of the newest slot
+	sent    uint64   // seq of the newest sent slot
+	cost    int      // of slots
+	pings   []uint64 // unanswered pings, each with the seq of the slot before it
 	events  []event
 	bytes   int // of events
 	arms    arms
 	caller  []tiers.Identity // the client's credentials: replaced, never changed
 	ending  bool             // no request comes any more: the writer ends when everything is sent
+	known   tiers.Zxid       // the greatest zxid that the connection has heard of
 	dead    error            // why nothing is sent any more; nil: alive
 	figures figures
 }
@@ -74,7 +76,7 @@ func (o *output) open(s *slot) bool {
 		return false
 	}
 	o.made++
-	s.seq, s.arm.seq = o.made, o.made
+	s.seq, s.arm.seq, s.floor = o.made, o.made, o.known
 	o.figures.received++
 	o.slots = append(o.slots, s)
 	o.cost += s.cost
@@ -90,6 +92,7 @@ func (o *output) fill(s *slot, set func()) (alive bool) {
 		set()
 	}
 	s.filled = true
+	o.known = max(o.known, s.position())
 	if len(o.slots) > 0 && o.slots[0] == s {
 		o.work.Signal()
 	}
@@ -109,12 +112,15 @@ func (o *output) fillPart(s *slot, at tiers.Zxid) (alive bool) {
 	return alive
 }
 
-// ping has a ping answered.
+// ping has a ping answered, once there is room.
 func (o *output) ping() {
 	o.mu.Lock()
-	o.pings++
+	defer o.mu.Unlock()
+	for o.dead == nil && len(o.pings) >= maxSlots {
+		o.room.Wait()
+	}
+	o.pings = append(o.pings, o.made)
 	o.figures.received++
-	o.mu.Unlock()
 	o.work.Signal()
 }
 
@@ -126,12 +132,20 @@ func (o *output) notify(ev tiers.Event) (overflow bool) {
 		return false
 	}
 	ev.ACL = nil
+	o.known = max(o.known, ev.Zxid)
 	e := event{Event: ev}
 	e.after, e.firm = o.arms.hold(&ev)
 	o.events = append(o.events, e)
 	o.bytes += eventOverhead + len(ev.Path)
 	o.work.Signal()
 	return o.bytes > maxEventBytes
+}
+
+// start says what is applied when the first request may come.
+func (o *output) start(z tiers.Zxid) {
+	o.mu.Lock()
+	o.known = max(o.known, z)
+	o.mu.Unlock()
 }
 
 // setCaller replaces the credentials.
@@ -197,9 +211,6 @@ func (o *output) take(batch []item) []item {
 
 // due takes what may be sent now, about batchBytes of it at most. Callers hold mu.
 func (o *output) due(batch []item) []item {
-	for ; o.pings > 0; o.pings-- {
-		batch = append(batch, item{})
-	}
 	for size := 0; size < batchBytes; {
 		n := 0
 		for n < len(o.events) && o.events[n].after <= o.sent && !o.precedes(o.events[n].Zxid) && size < batchBytes {
@@ -208,7 +219,12 @@ func (o *output) due(batch []item) []item {
 			n++
 		}
 		o.drop(n)
-		if size >= batchBytes || len(o.slots) == 0 || !o.slots[0].filled {
+		open := len(o.slots) == 0 || !o.slots[0].filled
+		for len(o.pings) > 0 && (open || o.pings[0] <= o.sent) {
+			o.pings = o.pings[1:]
+			batch = append(batch, item{})
+		}
+		if size >= batchBytes || open {
 			break
 		}
 		s := o.slots[0]

@@ -1,6 +1,8 @@
 package zkcompat
 
 import (
+	"strings"
+
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/zkcompat/jute"
 )
@@ -90,7 +92,11 @@ func (s *slot) appendRecord(b []byte) []byte {
 	case jute.OpWhoAmI:
 		b = jute.AppendInt(b, int32(len(s.who)))
 		for _, id := range s.who {
-			b = jute.AppendString(jute.AppendString(b, id.Scheme), id.ID)
+			user := id.ID
+			if id.Scheme == "digest" {
+				user, _, _ = strings.Cut(user, ":")
+			}
+			b = jute.AppendString(jute.AppendString(b, id.Scheme), user)
 		}
 		return b
 	}

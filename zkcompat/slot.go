@@ -16,6 +16,8 @@ type slot struct {
 	cost int // bytes of the request
 	at   time.Time
 
+	floor tiers.Zxid // what the connection knew to be applied when the request came
+
 	// arm is the watch that the request arms; Scope 0 for none.
 	arm arming
 

@@ -29,7 +29,7 @@ func (c *conn) addWatch(s *slot, d *jute.Decoder) error {
 	if !c.open(s) {
 		return errGone
 	}
-	c.answered(s, tiers.Receipt{}, c.srv.cfg.Tier.AddWatch(path, scope, c))
+	c.answered(s, tiers.Receipt{Zxid: s.floor}, c.srv.cfg.Tier.AddWatch(path, scope, c))
 	return nil
 }
 
@@ -105,7 +105,7 @@ func (c *conn) setWatches(s *slot, d *jute.Decoder) error {
 	err := c.keepWatches(&q)
 	if len(all) == 0 || err != nil {
 		s.late = nil
-		c.answered(s, tiers.Receipt{}, err)
+		c.answered(s, tiers.Receipt{Zxid: s.floor}, err)
 		return nil
 	}
 	for i := range all {

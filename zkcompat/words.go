@@ -72,7 +72,11 @@ func (i *ServerInfo) version() string {
 		}
 		return '-'
 	}, i.Version)
-	return fmt.Sprintf("%s-strata-%s, built on %s", protocolVersion, cmp.Or(own, "devel"), i.Built.UTC().Format("01/02/2006 15:04 GMT"))
+	built := i.Built
+	if built.IsZero() {
+		built = time.Unix(0, 0)
+	}
+	return fmt.Sprintf("%s-strata-%s, built on %s", protocolVersion, cmp.Or(own, "devel"), built.UTC().Format("01/02/2006 15:04 GMT"))
 }
 
 // ms is a duration as ZooKeeper tells latencies: whole milliseconds.

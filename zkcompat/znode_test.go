@@ -315,7 +315,7 @@ func TestACLs(t *testing.T) {
 	for n := r.Int(); n > 0; n-- {
 		who[[2]string{r.String(), r.String()}] = true
 	}
-	if r.Err() != nil || !who[[2]string{"ip", "127.0.0.1"}] || !who[[2]string{"super", ""}] || !who[[2]string{"digest", super}] || len(who) != 6 {
+	if r.Err() != nil || !who[[2]string{"ip", "127.0.0.1"}] || !who[[2]string{"super", ""}] || !who[[2]string{"digest", "super"}] || !who[[2]string{"digest", "bob"}] || len(who) != 6 {
 		t.Errorf("%v, %v", who, r.Err())
 	}
 	again := w.resume(eve, 0)
