@@ -2,6 +2,7 @@ package peernet
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -61,11 +62,19 @@ func readFrame(r *bufio.Reader) (frame, error) {
 		return frame{}, fmt.Errorf("%w: %d bytes", ErrFrame, n)
 	}
 	f := frame{call: binary.BigEndian.Uint64(head[4:]), method: head[12]}
-	if n -= frameHeader; n > 0 {
+	switch n -= frameHeader; {
+	case n == 0:
+	case n <= 1<<20:
 		f.body = make([]byte, n)
 		if _, err := io.ReadFull(r, f.body); err != nil {
 			return frame{}, err
 		}
+	default: // grows with what is there, not with what the length claims
+		var b bytes.Buffer
+		if _, err := io.CopyN(&b, r, int64(n)); err != nil {
+			return frame{}, err
+		}
+		f.body = b.Bytes()
 	}
 	return f, nil
 }
