@@ -137,7 +137,10 @@ func TestOrder(t *testing.T) {
 		var got []byte
 		block := make(chan struct{})
 		s := peernet.Serve(p.Listener(peernet.Hello), map[byte]peernet.Method{
-			1: {Ordered: true, Handle: func(_ context.Context, _ net.Addr, b []byte) ([]byte, error) { got = append(got, b...); return nil, nil }},
+			1: {Ordered: true, Handle: func(_ context.Context, _ net.Addr, b []byte) ([]byte, error) {
+				got = append(got, b...)
+				return nil, nil
+			}},
 			2: {Handle: func(context.Context, net.Addr, []byte) ([]byte, error) { <-block; return nil, nil }},
 		}, nil)
 		defer s.Close()
