@@ -20,6 +20,8 @@ import (
 const (
 	maxFrame   = 0xfffff // bytes of a request's body
 	smallFrame = 1 << 10 // up to here bodies share one buffer
+	// What an idle writer keeps at most.
+	keptBytes, keptItems = 64 << 10, 256
 	// linger is how long a connection that ends in order may take to send its last replies, and farewell how long a client
 	// may take to hang up after that.
 	linger   = 10 * time.Second
@@ -182,8 +184,8 @@ func (c *conn) write() {
 			c.out.kill(fmt.Errorf("%w: %w", errGone, err))
 			break
 		}
-		if cap(buf) > 8*batchBytes {
-			buf = nil
+		if cap(buf) > keptBytes || cap(batch) > keptItems {
+			buf, batch = nil, nil
 		}
 	}
 	c.out.kill(errSent)
@@ -235,6 +237,7 @@ func (c *conn) cut(why error) {
 // leave ends the connection in order, from outside.
 func (c *conn) leave() {
 	c.leaving.Store(true)
+	c.out.leave()
 	c.wake()
 }
 

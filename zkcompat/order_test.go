@@ -271,6 +271,9 @@ func TestClientThatNeverReads(t *testing.T) {
 		t.Errorf("%d requests are outstanding", n)
 	}
 	w.connect().do(get("/", false), 0) // others are served
+	if err := w.server.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // Events that a client does not take end its connection, and hold nobody up.
@@ -281,12 +284,11 @@ func TestClientThatTakesNoEvents(t *testing.T) {
 	slow.want(slow.send(jute.OpAddWatch, jute.AppendInt(jute.AppendString(nil, "/"), jute.AddRecursive)), 0)
 	fast := w.connect()
 	fast.do(create(name, ""), 0)
-	for i := range 1000 {
+	for range 1000 {
 		fast.do(set(name, ""), 0)
 		if strings.Contains(w.log.String(), "does not take its events") {
 			return
 		}
-		_ = i
 	}
 	t.Errorf("100 MB of events are kept for a client that does not take them; log: %s", w.log)
 }

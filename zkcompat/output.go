@@ -40,6 +40,7 @@ type output struct {
 	bytes   int // of events
 	arms    arms
 	caller  []tiers.Identity // the client's credentials: replaced, never changed
+	leaving bool             // no request is wanted any more: the reader waits for no room
 	ending  bool             // no request comes any more: the writer ends when everything is sent
 	known   tiers.Zxid       // the greatest zxid that the connection has heard of
 	dead    error            // why nothing is sent any more; nil: alive
@@ -65,14 +66,14 @@ func newOutput(caller []tiers.Identity) *output {
 	return o
 }
 
-// open gives s its place, once there is room. It returns false when the connection is over.
+// open gives s its place, once there is room. It returns false when the connection is over, or about to be.
 func (o *output) open(s *slot) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.dead == nil && (len(o.slots) >= maxSlots || len(o.slots) > 0 && o.cost+s.cost > maxCost) {
+	for o.dead == nil && !o.leaving && (len(o.slots) >= maxSlots || len(o.slots) > 0 && o.cost+s.cost > maxCost) {
 		o.room.Wait()
 	}
-	if o.dead != nil {
+	if o.dead != nil || o.leaving {
 		return false
 	}
 	o.made++
@@ -116,7 +117,7 @@ func (o *output) fillPart(s *slot, at tiers.Zxid) (alive bool) {
 func (o *output) ping() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.dead == nil && len(o.pings) >= maxSlots {
+	for o.dead == nil && !o.leaving && len(o.pings) >= maxSlots {
 		o.room.Wait()
 	}
 	o.pings = append(o.pings, o.made)
@@ -153,6 +154,14 @@ func (o *output) setCaller(ids []tiers.Identity) {
 	o.mu.Lock()
 	o.caller = ids
 	o.mu.Unlock()
+}
+
+// leave says that no slot is to be opened any more.
+func (o *output) leave() {
+	o.mu.Lock()
+	o.leaving = true
+	o.mu.Unlock()
+	o.room.Broadcast()
 }
 
 // finish says that no slot will be opened any more.

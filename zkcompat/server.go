@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -79,7 +80,7 @@ func (s *Server) Close(ctx context.Context) error {
 	return err
 }
 
-// connections are those that are open now.
+// connections are those that are open now, the oldest first.
 func (s *Server) connections() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,6 +88,7 @@ func (s *Server) connections() []*conn {
 	for c := range s.conns {
 		cs = append(cs, c)
 	}
+	slices.SortFunc(cs, func(a, b *conn) int { return a.since.Compare(b.since) })
 	return cs
 }
 
