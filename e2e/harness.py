@@ -20,11 +20,16 @@ _started = []  # every process of this run
 _scratch = tempfile.mkdtemp(prefix="strata-e2e")
 
 
-def _end():
-    for p in _started:
+def kill_all():
+    """Kills what still runs, clients before the members that they talk to."""
+    for p in reversed(_started):
         if p.poll() is None:
             p.kill()
             p.wait()
+
+
+def _end():
+    kill_all()
     shutil.rmtree(_scratch, ignore_errors=True)
 
 
@@ -244,10 +249,7 @@ def run(cases):
             passed += 1
             print("ok   %s (%.1f s)" % (case.__name__, time.monotonic() - begin))
         sys.stdout.flush()
-        for p in _started:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
+        kill_all()
         del _started[:]
         del members[:]
     print("%d passed, %d failed" % (passed, failed))

@@ -44,10 +44,7 @@ class Network:
         return self
 
     def __exit__(self, *_):
-        for p in harness._started:
-            if p.poll() is None:
-                p.kill()
-                p.wait()
+        harness.kill_all()
         for ns in [namespace(i) for i in range(3)] + [SWITCH]:
             subprocess.run(["ip", "netns", "del", ns], check=False)
 
