@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/strata-coord/strata/admin"
@@ -78,7 +79,7 @@ func (v *server) traffic() admin.Traffic {
 
 // serverInfo is the member as ZooKeeper's four-letter words tell it.
 func (v *server) serverInfo() zkcompat.ServerInfo {
-	i := zkcompat.ServerInfo{Version: version(), Started: v.began, DataDir: v.settings.dataDir}
+	i := zkcompat.ServerInfo{Version: strings.ReplaceAll(version(), "+", "-"), Built: built(), Started: v.began, DataDir: v.settings.dataDir}
 	node := v.node.Load()
 	if node == nil || v.ready() != nil {
 		return i
