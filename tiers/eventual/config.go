@@ -3,7 +3,7 @@
 // # Records
 //
 // The tree is a view of a mergeable map (package crdt). A write is acknowledged when it is in this member's map. It is sent to all
-// reachable members at once, over warm streams; and about every second each member compares what it knows with another one
+// reachable members at once, over warm streams; and about every second each member compares what it knows with a few others
 // and gets exactly what it lacks, so nothing depends on those messages arriving. Both sides of a partition stay writable, and
 // converge when it heals: the last word on a path wins.
 //
@@ -22,6 +22,7 @@ package eventual
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"path"
 	"slices"
@@ -53,7 +54,7 @@ type Config struct {
 	ProbeTimeout  time.Duration // Default 200ms
 	SyncInterval  time.Duration // how often what is known is compared with another member. Default 1s
 	JoinInterval  time.Duration // how often members that are away are tried. Default 2s
-	TombstoneAge  time.Duration // how long deletions are remembered: a member away for longer may bring back what was deleted. Default 24h
+	TombstoneAge  time.Duration // how long deletions, and members that are away, are remembered: who is away for longer may bring back what was deleted. Default 24h
 }
 
 func (c *Config) setDefaults() error {
@@ -62,8 +63,8 @@ func (c *Config) setDefaults() error {
 		return errors.New("eventual: Config.Name is empty: give the member a name")
 	case c.Port == nil:
 		return errors.New("eventual: Config.Port is missing")
-	case len(c.Meta) > 256:
-		return errors.New("eventual: Config.Meta has more than 256 bytes")
+	case len(c.Meta) > maxMeta:
+		return fmt.Errorf("eventual: Config.Meta has %d bytes: at most %d fit", len(c.Meta), maxMeta)
 	}
 	for _, m := range c.Mounts {
 		if !strings.HasPrefix(m, "/") || path.Clean(m) != m {

@@ -17,20 +17,21 @@ import (
 
 	"github.com/hashicorp/memberlist"
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/strata-coord/strata/tiers/eventual/crdt"
 )
 
 // State is what gossip knows of a member.
 type State uint8
 
 const (
-	Alive   State = iota + 1
-	Suspect       // silent; it may still answer
-	Dead          // silent for too long
-	Left          // it said goodbye
+	Alive State = iota + 1 // or silent for so short that it may still answer
+	Dead                   // silent for too long
+	Left                   // it said goodbye
 )
 
 func (s State) String() string {
-	return [...]string{"unknown", "alive", "suspect", "dead", "left"}[min(s, Left)]
+	return [...]string{"unknown", "alive", "dead", "left"}[min(s, Left)]
 }
 
 // Member is one member as this one sees it.
@@ -47,7 +48,10 @@ type Member struct {
 	Since time.Time
 }
 
-// wireMeta is what memberlist carries of a member: at most 512 bytes.
+// maxMeta bounds Config.Meta, so that all of wireMeta fits memberlist's 512 bytes.
+const maxMeta = 256
+
+// wireMeta is what memberlist carries of a member.
 type wireMeta struct {
 	_msgpack    struct{} `msgpack:",as_array"`
 	Identity    [16]byte
@@ -60,24 +64,37 @@ type gossip struct {
 	t         *Tier
 	list      *memberlist.Memberlist
 	transport *transport
-	started   time.Time
-	appeared  chan string   // addresses of members that have just appeared; dropped when full
-	changed   chan struct{} // capacity 1
+	changed   chan struct{} // capacity 1; for the outside
+	moved     chan struct{} // capacity 1; for followMembers
 
 	mu    sync.Mutex
 	known map[string]Member // guarded by mu; all members ever heard of, this one included
 	meta  []byte            // guarded by mu; of this member, encoded
 	dirty bool              // guarded by mu; known is to be written
+	// goodbyes are the starts of members that said that they leave, by name. Guarded by mu.
+	goodbyes map[string]uint64
+	// tried is when a seed last answered whose address is not that of a known member, as it is a name, say. Guarded by mu.
+	tried   map[string]time.Time
+	leaving bool // guarded by mu; this member said goodbye
+	closed  bool // guarded by mu
 }
 
-func openGossip(t *Tier) (*gossip, error) {
-	g := &gossip{t: t, started: time.Now(), appeared: make(chan string, 64), changed: make(chan struct{}, 1), known: make(map[string]Member)}
+// newGossip reads what was known at the last stop.
+func newGossip(t *Tier) (*gossip, error) {
+	g := &gossip{t: t, changed: make(chan struct{}, 1), moved: make(chan struct{}, 1), known: make(map[string]Member),
+		goodbyes: make(map[string]uint64), tried: make(map[string]time.Time)}
 	if err := g.setMeta(t.cfg.Meta); err != nil {
 		return nil, err
 	}
 	if err := g.load(); err != nil {
 		return nil, err
 	}
+	return g, nil
+}
+
+// start starts memberlist.
+func (g *gossip) start() (err error) {
+	t := g.t
 	g.transport = newTransport(t.cfg.Port, t.cfg.Advertise)
 	c := memberlist.DefaultLANConfig()
 	c.Name = t.cfg.Name
@@ -86,22 +103,17 @@ func openGossip(t *Tier) (*gossip, error) {
 	c.Delegate, c.Events, c.Conflict = g, g, g
 	c.EnableCompression = false
 	c.ProbeInterval, c.ProbeTimeout = t.cfg.ProbeInterval, t.cfg.ProbeTimeout
-	c.SuspicionMult = 3
+	c.SuspicionMult, c.SuspicionMaxTimeoutMult = 3, 2 // dead after 3 to 6 probe intervals of silence, in a small cluster
 	c.GossipInterval = min(t.cfg.ProbeInterval/5, 100*time.Millisecond)
 	c.PushPullInterval = 10 * time.Second
 	c.DeadNodeReclaimTime = time.Second
 	c.TCPTimeout = 2 * time.Second
-	c.Logger = slog.NewLogLogger(quiet{t.log.Handler()}, slog.LevelDebug)
-	list, err := memberlist.Create(c)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("eventual: start gossip: %w", err), g.transport.Shutdown())
+	c.Logger = slog.NewLogLogger(t.log.Handler(), slog.LevelDebug)
+	if g.list, err = memberlist.Create(c); err != nil {
+		return errors.Join(fmt.Errorf("eventual: start gossip: %w", err), g.transport.Shutdown())
 	}
-	g.list = list
-	return g, nil
+	return nil
 }
-
-// quiet drops memberlist's chatter unless debugging is on; slog's bridge already makes all its lines debug lines.
-type quiet struct{ slog.Handler }
 
 func (g *gossip) setMeta(user []byte) error {
 	b, err := msgpack.Marshal(&wireMeta{Identity: g.t.cfg.Identity, Incarnation: g.t.origin.Incarnation, User: user})
@@ -132,46 +144,91 @@ func (g *gossip) MergeRemoteState([]byte, bool)   {}
 func (g *gossip) NotifyJoin(n *memberlist.Node)   { g.note(n, Alive) }
 func (g *gossip) NotifyUpdate(n *memberlist.Node) { g.note(n, Alive) }
 
-// NotifyLeave is told of members that left and of those that died.
-func (g *gossip) NotifyLeave(n *memberlist.Node) {
-	s := Dead
-	if n.State == memberlist.StateLeft {
-		s = Left
+// NotifyLeave is told of members that left and of those that died, and does not say which: see goodbye.
+func (g *gossip) NotifyLeave(n *memberlist.Node) { g.note(n, Dead) }
+
+// NotifyConflict is told of a second address for a name that is alive.
+func (g *gossip) NotifyConflict(existing, other *memberlist.Node) {
+	log := g.t.log.With("member", existing.Name, "first", existing.Address(), "second", other.Address())
+	a, errA := decodeMeta(existing.Meta)
+	b, errB := decodeMeta(other.Meta)
+	if errA == nil && errB == nil && a.Identity == b.Identity {
+		log.Info("a member has a new address; it counts when the old one is found dead")
+		return
 	}
-	g.note(n, s)
+	log.Error("two members have one name: stop one of them and give it another name")
 }
 
-// NotifyConflict is told of a second member with a name that is alive already.
-func (g *gossip) NotifyConflict(existing, other *memberlist.Node) {
-	g.t.log.Error("two members have one name: stop one of them and give it another name", "member", existing.Name,
-		"first", existing.Address(), "second", other.Address())
+func decodeMeta(b []byte) (w wireMeta, err error) {
+	if err = msgpack.Unmarshal(b, &w); err == nil && len(w.User) > maxMeta {
+		err = errors.New("too large")
+	}
+	if err != nil {
+		return wireMeta{}, fmt.Errorf("malformed metadata of a member: %w", err)
+	}
+	return w, nil
 }
 
 func (g *gossip) note(n *memberlist.Node, s State) {
 	now := time.Now()
+	w, err := decodeMeta(n.Meta)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	old, was := g.known[n.Name]
 	m := Member{Name: n.Name, Addr: n.Address(), State: s, LastAlive: now, Since: now, Identity: old.Identity, Incarnation: old.Incarnation, Meta: old.Meta}
-	var w wireMeta
-	if err := msgpack.Unmarshal(n.Meta, &w); err == nil {
+	if err == nil {
 		m.Identity, m.Incarnation, m.Meta = w.Identity, w.Incarnation, w.User
 	}
-	if was && old.Incarnation == m.Incarnation {
+	if was && old.Incarnation == m.Incarnation && !old.Since.IsZero() {
 		m.Since = old.Since
 	}
+	switch left, said := g.goodbyes[n.Name]; {
+	case said && left != m.Incarnation:
+		delete(g.goodbyes, n.Name)
+	case said && s == Dead:
+		m.State = Left
+	}
 	g.known[n.Name] = m
+	g.tell()
+}
+
+// goodbye notes that a start of a member ends on purpose.
+func (g *gossip) goodbye(o crdt.Origin) {
+	if g == nil || o.Name == g.t.cfg.Name {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.goodbyes[o.Name] = o.Incarnation
+	if m, ok := g.known[o.Name]; ok && m.State == Dead && m.Incarnation == o.Incarnation {
+		m.State = Left
+		g.known[o.Name] = m
+		g.tell()
+	}
+}
+
+// tell says that known has changed. Callers hold mu.
+func (g *gossip) tell() {
 	g.dirty = true
-	if s == Alive && (!was || old.State != Alive || old.Incarnation != m.Incarnation) && n.Name != g.t.cfg.Name {
+	for _, ch := range []chan struct{}{g.changed, g.moved} {
 		select {
-		case g.appeared <- m.Addr:
+		case ch <- struct{}{}:
 		default:
 		}
 	}
-	select {
-	case g.changed <- struct{}{}:
-	default:
+}
+
+// forget drops a member that is not alive; it tells whether it did.
+func (g *gossip) forget(name string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if m, ok := g.known[name]; !ok || m.State == Alive {
+		return false
 	}
+	delete(g.known, name)
+	delete(g.goodbyes, name)
+	g.tell()
+	return true
 }
 
 // members are all members ever heard of, by name.
@@ -190,23 +247,26 @@ func (g *gossip) members() []Member {
 	return ms
 }
 
-// reachable are the addresses of the other members that are alive.
-func (g *gossip) reachable() (addrs []string) {
-	if g == nil {
-		return nil
-	}
+// reachable are the other members that are alive.
+func (g *gossip) reachable() (alive []Member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, m := range g.known {
 		if m.State == Alive && m.Name != g.t.cfg.Name {
-			addrs = append(addrs, m.Addr)
+			alive = append(alive, m)
 		}
 	}
-	slices.Sort(addrs)
-	return addrs
+	return alive
 }
 
 func (g *gossip) leave(ctx context.Context) error {
+	g.mu.Lock()
+	g.leaving = true
+	closed := g.closed
+	g.mu.Unlock()
+	if closed {
+		return errClosed
+	}
 	timeout := time.Second
 	if d, ok := ctx.Deadline(); ok {
 		timeout = time.Until(d)
@@ -217,7 +277,13 @@ func (g *gossip) leave(ctx context.Context) error {
 	return nil
 }
 
+// interrupt ends what joins are under way.
+func (g *gossip) interrupt() { g.transport.hangUp() }
+
 func (g *gossip) close() error {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
 	err := g.list.Shutdown()
 	return errors.Join(err, g.transport.Shutdown(), g.save())
 }
@@ -230,8 +296,8 @@ func (t *Tier) Changed() <-chan struct{} { return t.gossip.changed }
 
 // SetMeta changes what the others see of this member. It returns when memberlist has taken it on; it spreads from there.
 func (t *Tier) SetMeta(meta []byte) error {
-	if len(meta) > 256 {
-		return errors.New("eventual: metadata of more than 256 bytes")
+	if len(meta) > maxMeta {
+		return fmt.Errorf("eventual: metadata of %d bytes: at most %d fit", len(meta), maxMeta)
 	}
 	if err := t.gossip.setMeta(meta); err != nil {
 		return err
@@ -259,7 +325,9 @@ func (t *Tier) rejoinForever(ctx context.Context) {
 			}
 			if _, err := t.gossip.list.Join([]string{addr}); err != nil {
 				t.log.Debug("a member does not answer", "address", addr, "err", err)
+				continue
 			}
+			t.gossip.answered(addr)
 		}
 		if err := t.gossip.save(); err != nil {
 			t.log.Warn("the members that are known now may be forgotten at a restart", "err", err)
@@ -267,15 +335,28 @@ func (t *Tier) rejoinForever(ctx context.Context) {
 	}
 }
 
-// away are the addresses of seeds and known members where nobody is known to be alive.
+const (
+	// maxTries bounds the addresses that are tried in one JoinInterval.
+	maxTries = 8
+	// seedInterval is how often a seed is tried again that answers but is no known member's address: it may be a name of several.
+	seedInterval = 30 * time.Second
+)
+
+// away are some of the addresses of seeds and known members where nobody is known to be alive.
 func (g *gossip) away() (addrs []string) {
+	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.leaving {
+		return nil
+	}
 	alive := map[string]bool{g.t.cfg.Advertise: true}
+	all := true
 	for _, m := range g.known {
 		if m.State == Alive {
 			alive[m.Addr] = true
 		}
+		all = all && m.State != Dead
 	}
 	add := func(a string) {
 		if a != "" && !alive[a] && !slices.Contains(addrs, a) {
@@ -283,7 +364,9 @@ func (g *gossip) away() (addrs []string) {
 		}
 	}
 	for _, a := range g.t.cfg.Seeds {
-		add(a)
+		if at, ok := g.tried[a]; !ok || !all || now.Sub(at) > seedInterval {
+			add(a)
+		}
 	}
 	for _, m := range g.known {
 		if m.State != Left && m.Name != g.t.cfg.Name {
@@ -291,7 +374,14 @@ func (g *gossip) away() (addrs []string) {
 		}
 	}
 	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
-	return addrs
+	return addrs[:min(len(addrs), maxTries)]
+}
+
+// answered notes that a join succeeded.
+func (g *gossip) answered(addr string) {
+	g.mu.Lock()
+	g.tried[addr] = time.Now()
+	g.mu.Unlock()
 }
 
 const membersFile = "members.json"

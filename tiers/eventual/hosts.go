@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/tiers/eventual/crdt"
 )
 
@@ -34,7 +35,7 @@ type hosts struct {
 }
 
 func (t *Tier) hosts() hosts {
-	h := hosts{byName: make(map[string]Member), self: t.origin, started: t.gossip.started}
+	h := hosts{byName: make(map[string]Member), self: t.origin, started: t.started}
 	all, alive := 0, 0
 	for _, m := range t.gossip.members() {
 		h.byName[m.Name] = m
@@ -72,50 +73,50 @@ func (h *hosts) away(host crdt.Origin, now time.Time) time.Duration {
 func (t *Tier) lookAfter(now time.Time) {
 	h := t.hosts()
 	v := t.view
-	var wrote []*crdt.Record
 	v.mu.Lock()
-	for session := range v.owned {
-		for _, r := range v.ephemerals(session) {
-			away := h.away(r.Host, now)
-			timeout := time.Duration(r.Timeout) * time.Millisecond
-			hide := v.hidden[r.Host][session]
-			switch {
-			case away == 0:
-				hide = false
-			case away > timeout && h.majority:
-				hide = true
-			}
-			if hide != v.hidden[r.Host][session] {
-				v.hide(r.Host, session, hide)
-				t.log.Info("ephemerals of a member that is away", "member", r.Host.Name, "session", session, "shown", !hide)
-			}
-			v.show(r.Path)
-			v.fire()
-			// What this member's earlier starts own nobody can come back for; what a lost member owned goes after a day.
-			if hide && (r.Host.Name == t.cfg.Name || away > t.cfg.TombstoneAge) {
-				x := t.writer.next(r.Path, now.UnixMilli())
-				x.Deleted = true
-				wrote = append(wrote, x)
-			}
+	defer v.mu.Unlock()
+	var wrote []*crdt.Record
+	for host, sessions := range v.hosted {
+		away := h.away(host, now)
+		if away == 0 && len(v.hidden[host]) == 0 {
+			continue
+		}
+		for session := range sessions {
+			wrote = append(wrote, t.lookAfterSession(host, session, away, h.majority, now)...)
 		}
 	}
 	wrote = append(wrote, t.writer.expire(now)...)
-	t.writer.commit(wrote)
-	v.mu.Unlock()
+	for _, r := range wrote {
+		t.writer.commit(r)
+	}
 	t.out(wrote)
 }
 
-func (v *view) hide(host crdt.Origin, session int64, hide bool) {
-	of := v.hidden[host]
-	if !hide {
-		if delete(of, session); len(of) == 0 {
-			delete(v.hidden, host)
+// lookAfterSession hides or shows a host's ephemerals of one session. It returns the tombstones of those that nobody can come back
+// for: of this member's earlier starts, and of a host that is lost for longer than anything is remembered. Callers hold the view's mu.
+func (t *Tier) lookAfterSession(host crdt.Origin, session int64, away time.Duration, majority bool, now time.Time) (wrote []*crdt.Record) {
+	v := t.view
+	for _, r := range v.ephemerals(session) {
+		if r.Host != host {
+			continue
 		}
-		return
+		was := v.hidden[host][session]
+		hide := was
+		switch {
+		case away == 0:
+			hide = false
+		case away > time.Duration(r.Timeout)*time.Millisecond && majority:
+			hide = true
+		}
+		if hide != was {
+			v.hide(host, session, hide)
+			t.log.Info("a member's ephemerals are given up or back", "member", host.Name, "session", tiers.SessionID(session), "shown", !hide, "away", away)
+		}
+		v.show(r.Path)
+		v.fire()
+		if hide && (host.Name == t.cfg.Name || away > t.cfg.TombstoneAge) {
+			wrote = append(wrote, t.writer.tombstone(r, now))
+		}
 	}
-	if of == nil {
-		of = make(map[int64]bool)
-		v.hidden[host] = of
-	}
-	of[session] = true
+	return wrote
 }

@@ -3,6 +3,7 @@ package eventual
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -13,248 +14,278 @@ import (
 )
 
 const (
-	methodDelta byte = 1 // records; empty
-	methodSync  byte = 2 // what the asker knows; the records that it lacks, with what the answerer knows
+	methodDelta   byte = 1 // records, and what the receiver knows once it has them; the answer is empty
+	methodSync    byte = 2 // what the asker knows; the records that it lacks, with what it knows then
+	methodGoodbye byte = 3 // the origin that leaves, as known; the answer is empty
 
-	// maxQueue bounds the records that wait to be sent to one member; beyond it they are left to the next comparison.
-	maxQueue = 16384
-	// maxSync bounds the records of one answer.
-	maxSync = 4096
+	// chunk bounds the bytes of records in a message; a record that is larger travels alone.
+	chunk = 1 << 20
+	// maxOutbox bounds the bytes of records that wait to be sent. Who is behind further gets them by a comparison.
+	maxOutbox = 16 << 20
+	// fan is with how many members what is known is compared in a SyncInterval.
+	fan = 4
 )
 
-// spread sends this member's records to the others, and compares what is known with them.
+var errClosed = errors.New("eventual tier is closed")
+
+// spread sends this member's records to the others, and compares what is known with them. Its lock is taken under the view's, never
+// the other way round.
 type spread struct {
 	t      *Tier
 	server *peernet.Server
+	ctx    context.Context // of the peers
+	stop   context.CancelFunc
+	work   sync.WaitGroup // the peers
 
-	mu     sync.Mutex
-	peers  map[string]*peer // guarded by mu; by address
-	synced time.Time        // guarded by mu; the last comparison with another member
-	closed bool             // guarded by mu
-}
-
-// peer is the way to one member.
-type peer struct {
-	client *peernet.Client
-
-	mu      sync.Mutex
-	queue   []*crdt.Record // guarded by mu
-	sending bool           // guarded by mu; a message is on its way
+	mu    sync.Mutex
+	peers map[string]*peer // guarded by mu; the members that are alive, by name
+	// outbox is what this member wrote, from the number first on, as long as a peer may still have to send it. Guarded by mu.
+	outbox []*crdt.Record
+	first  uint64
+	bytes  int
+	more   chan struct{} // guarded by mu; closed and replaced when the outbox grows
+	// synced is when the last comparison with each member began, also of those that are away. Guarded by mu.
+	synced map[string]time.Time
+	turn   []string // guarded by mu; the members that are still to be compared with in this round
 }
 
 func newSpread(t *Tier) *spread {
-	s := &spread{t: t, peers: make(map[string]*peer), synced: time.Now()}
+	s := &spread{t: t, peers: make(map[string]*peer), more: make(chan struct{}), synced: make(map[string]time.Time)}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.server = peernet.Serve(t.cfg.Port.Listener(peernet.Records), map[byte]peernet.Method{
-		methodDelta: {Ordered: true, Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) {
-			_, rs, _, _, err := decode(body)
-			if err == nil {
-				s.take(rs, nil)
-			}
-			return nil, err
-		}},
-		methodSync: {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) {
-			_, _, known, _, err := decode(body)
-			if err != nil {
-				return nil, err
-			}
-			return s.answer(known)
-		}},
+		methodDelta:   {Ordered: true, Handle: s.handle(s.delta)},
+		methodSync:    {Handle: s.handle(s.answer)},
+		methodGoodbye: {Handle: s.handle(s.goodbye)},
 	}, t.log)
 	return s
 }
 
 func (s *spread) close() error {
-	s.mu.Lock()
-	s.closed = true
-	peers := s.peers
-	s.peers = nil
-	s.mu.Unlock()
-	for _, p := range peers {
-		p.client.Close()
-	}
+	s.stop()
+	s.work.Wait()
 	return s.server.Close()
 }
 
-func (s *spread) peer(addr string) *peer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	p := s.peers[addr]
-	if p == nil {
-		p = &peer{client: peernet.NewClient(func(ctx context.Context) (net.Conn, error) {
-			return s.t.cfg.Port.Dial(ctx, peernet.Records, addr)
-		})}
-		s.peers[addr] = p
-	}
-	return p
-}
-
-// take merges records from elsewhere.
-func (s *spread) take(rs []*crdt.Record, known crdt.Vector) {
-	news := s.t.view.merge(rs)
-	if known != nil {
-		s.t.view.mu.Lock()
-		s.t.view.records.Learn(known)
-		s.t.view.mu.Unlock()
-	}
-	s.t.disk.append(news)
-}
-
-// send passes this member's new records to every reachable member at once.
-func (s *spread) send(rs []*crdt.Record) {
-	for _, addr := range s.t.gossip.reachable() {
-		if p := s.peer(addr); p != nil {
-			p.add(rs)
-			s.pump(p)
+func (s *spread) handle(f func(*parcel) ([]byte, error)) peernet.Handler {
+	return func(_ context.Context, from net.Addr, body []byte) ([]byte, error) {
+		p, err := decode(body)
+		if err == nil && p.label != s.t.cfg.Label {
+			err = fmt.Errorf("records of label %q are not for members of label %q", p.label, s.t.cfg.Label)
 		}
-	}
-}
-
-func (p *peer) add(rs []*crdt.Record) {
-	p.mu.Lock()
-	if len(p.queue)+len(rs) <= maxQueue {
-		p.queue = append(p.queue, rs...)
-	}
-	p.mu.Unlock()
-}
-
-// pump sends what is queued, one message at a time: what comes meanwhile travels together.
-func (s *spread) pump(p *peer) {
-	p.mu.Lock()
-	if p.sending || len(p.queue) == 0 {
-		p.mu.Unlock()
-		return
-	}
-	n := min(len(p.queue), maxSync)
-	rs := p.queue[:n:n]
-	p.queue = p.queue[n:]
-	p.sending = true
-	p.mu.Unlock()
-	body, err := encode(s.t.cfg.Name, rs, nil, false)
-	if err != nil {
-		s.t.log.Error("could not encode records", "err", err)
-	}
-	p.client.Go(methodDelta, body, func(_ []byte, err error) {
-		p.mu.Lock()
-		p.sending = false
 		if err != nil {
-			p.queue = nil // the next comparison brings them
+			s.t.log.Warn("refused records", "from", from, "err", err)
+			return nil, err
 		}
-		p.mu.Unlock()
-		if err != nil {
-			s.t.log.Debug("could not send records; they follow with the next comparison", "err", err)
-			return
-		}
-		s.pump(p)
-	})
+		return f(p)
+	}
+}
+
+func (s *spread) delta(p *parcel) ([]byte, error) {
+	s.take(p.records, p.known)
+	return nil, nil
 }
 
 // answer is what an asker who knows that much lacks.
-func (s *spread) answer(theirs crdt.Vector) ([]byte, error) {
+func (s *spread) answer(p *parcel) ([]byte, error) {
 	v := s.t.view
 	v.mu.RLock()
-	rs := v.records.Delta(theirs)
-	known := v.records.Known()
+	rs, upTo, more := v.records.Delta(p.known, chunk)
 	v.mu.RUnlock()
-	if len(rs) <= maxSync {
-		return encode(s.t.cfg.Name, rs, known, false)
-	}
-	last := rs[maxSync-1]
-	for o := range known {
-		switch c := o.Compare(last.Origin); {
-		case c == 0:
-			known[o] = last.Seq
-		case c > 0:
-			delete(known, o)
-		}
-	}
-	return encode(s.t.cfg.Name, rs[:maxSync], known, true)
+	return s.encode(&parcel{records: rs, known: upTo, more: more})
 }
 
-// syncWith brings this member to what another one knows.
-func (s *spread) syncWith(ctx context.Context, addr string) error {
-	p := s.peer(addr)
-	if p == nil {
-		return errClosed
+func (s *spread) goodbye(p *parcel) ([]byte, error) {
+	for o := range p.known {
+		s.t.gossip.goodbye(o)
 	}
+	return nil, nil
+}
+
+// encode makes p a message of this member.
+func (s *spread) encode(p *parcel) ([]byte, error) {
+	p.label, p.from = s.t.cfg.Label, s.t.cfg.Name
+	return encode(p)
+}
+
+// take merges records from elsewhere; learn is what this member knows with them.
+func (s *spread) take(rs []*crdt.Record, learn crdt.Vector) {
 	v := s.t.view
-	v.mu.RLock()
-	known := v.records.Known()
-	v.mu.RUnlock()
-	for {
-		body, err := encode(s.t.cfg.Name, nil, known, false)
-		if err != nil {
-			return err
-		}
-		b, err := p.client.Call(ctx, methodSync, body)
-		if err != nil {
-			return err
-		}
-		_, rs, theirs, more, err := decode(b)
-		if err != nil {
-			return err
-		}
-		s.take(rs, theirs)
-		if !more {
-			break
-		}
-		v.mu.RLock()
-		known = v.records.Known()
-		v.mu.RUnlock()
-	}
-	s.mu.Lock()
-	s.synced = time.Now()
-	s.mu.Unlock()
-	return nil
-}
-
-// staleness is the time since the last comparison; 0 for a member that reaches nobody, as there is nothing to miss from whom it
-// could ask.
-func (s *spread) staleness() time.Duration {
-	if len(s.t.gossip.reachable()) == 0 {
-		return 0
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return time.Since(s.synced)
-}
-
-var errClosed = errors.New("eventual tier is closed")
-
-// syncForever compares with a random member about every SyncInterval, and with a member that has just appeared at once.
-func (t *Tier) syncForever(ctx context.Context) {
-	for {
-		d := t.cfg.SyncInterval/2 + rand.N(t.cfg.SyncInterval)
-		timer := time.NewTimer(d)
-		var addr string
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case addr = <-t.gossip.appeared:
-		case <-timer.C:
-			if all := t.gossip.reachable(); len(all) > 0 {
-				addr = all[rand.IntN(len(all))]
-			}
-			t.forget(time.Now())
-		}
-		timer.Stop()
-		if addr == "" {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	var news, wrote []*crdt.Record
+	for _, r := range rs {
+		old, is := v.put(r)
+		if !is {
 			continue
 		}
-		callCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		if err := t.spread.syncWith(callCtx, addr); err != nil {
-			t.log.Debug("could not compare records", "with", addr, "err", err)
+		news = append(news, r)
+		if x := s.t.writer.heed(old, r, now); x != nil {
+			s.t.writer.commit(x)
+			wrote = append(wrote, x)
 		}
-		cancel()
+	}
+	v.records.Learn(learn)
+	s.t.disk.append(news)
+	s.t.out(wrote)
+}
+
+// send gives this member's new records to the peers. The caller holds the view's lock: so they go in the order of their numbers.
+func (s *spread) send(rs []*crdt.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.peers) == 0 {
+		return
+	}
+	for _, r := range rs {
+		s.bytes += r.Size()
+	}
+	s.outbox = append(s.outbox, rs...)
+	for s.bytes > maxOutbox && len(s.outbox) > 1 {
+		s.drop(1)
+	}
+	close(s.more)
+	s.more = make(chan struct{})
+}
+
+// drop forgets the first n records of the outbox. Callers hold mu.
+func (s *spread) drop(n int) {
+	for i, r := range s.outbox[:n] {
+		s.bytes -= r.Size()
+		s.outbox[i] = nil
+	}
+	s.outbox = s.outbox[n:]
+	s.first += uint64(n)
+}
+
+// next is what p has to send; lost: some of it is no longer in the outbox. more is closed when there is more.
+func (s *spread) next(p *peer) (rs []*crdt.Record, lost bool, more <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.sent < s.first {
+		return nil, true, s.more
+	}
+	size := 0
+	for _, r := range s.outbox[p.sent-s.first:] {
+		if size += r.Size(); size > chunk && len(rs) > 0 {
+			break
+		}
+		rs = append(rs, r)
+	}
+	p.sent += uint64(len(rs))
+	all := s.first + uint64(len(s.outbox))
+	for _, q := range s.peers {
+		all = min(all, max(q.sent, s.first))
+	}
+	s.drop(int(all - s.first))
+	return rs, false, s.more
+}
+
+// skip leaves what is in the outbox to a comparison.
+func (s *spread) skip(p *peer) {
+	s.mu.Lock()
+	p.sent = s.first + uint64(len(s.outbox))
+	s.mu.Unlock()
+}
+
+// follow keeps a peer for each other member that is alive.
+func (s *spread) follow(alive []Member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return
+	}
+	there := make(map[string]bool)
+	for _, m := range alive {
+		there[m.Name] = true
+		if p := s.peers[m.Name]; p != nil {
+			if p.addr == m.Addr && p.incarnation == m.Incarnation {
+				continue
+			}
+			p.stop()
+		}
+		p := newPeer(s, m)
+		p.sent = s.first + uint64(len(s.outbox))
+		s.peers[m.Name] = p
+		s.work.Go(p.run)
+	}
+	for name, p := range s.peers {
+		if !there[name] {
+			p.stop()
+			delete(s.peers, name)
+		}
 	}
 }
 
-// forget drops old tombstones.
-func (t *Tier) forget(now time.Time) {
-	t.view.mu.Lock()
-	t.view.records.Forget(clock(now.Add(-t.cfg.TombstoneAge).UnixMilli()))
-	t.view.mu.Unlock()
+// compareNext has the next few members compared with: each comes once in a round.
+func (s *spread) compareNext() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for range min(fan, len(s.peers)) {
+		if len(s.turn) == 0 {
+			for name := range s.peers {
+				s.turn = append(s.turn, name)
+			}
+			rand.Shuffle(len(s.turn), func(i, j int) { s.turn[i], s.turn[j] = s.turn[j], s.turn[i] })
+		}
+		p := s.peers[s.turn[0]]
+		s.turn = s.turn[1:]
+		if p != nil {
+			p.compareSoon()
+		}
+	}
+}
+
+// compared notes that a comparison with p that began then has brought all that it knew.
+func (s *spread) compared(p *peer, began time.Time) {
+	s.mu.Lock()
+	s.synced[p.name] = began
+	s.mu.Unlock()
+}
+
+// forget drops what is noted of a member.
+func (s *spread) forget(name string) {
+	s.mu.Lock()
+	delete(s.synced, name)
+	s.mu.Unlock()
+}
+
+// staleness bounds the age of this member's state: what a member that is alive acknowledged before, this one has. 0 for a member
+// that reaches nobody: there is nobody to be behind of whom it knows.
+func (s *spread) staleness() (d time.Duration) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.peers {
+		since, ok := s.synced[name]
+		if !ok {
+			since = s.t.started
+		}
+		d = max(d, now.Sub(since))
+	}
+	return d
+}
+
+// farewell tells all peers that this member leaves.
+func (s *spread) farewell(ctx context.Context) {
+	s.mu.Lock()
+	peers := make([]*peer, 0, len(s.peers))
+	for _, p := range s.peers {
+		peers = append(peers, p)
+	}
+	s.mu.Unlock()
+	body, err := s.encode(&parcel{known: crdt.Vector{s.t.origin: 0}})
+	if err != nil {
+		s.t.log.Error("could not encode a goodbye", "err", err)
+		return
+	}
+	var calls sync.WaitGroup
+	for _, p := range peers {
+		calls.Go(func() {
+			if _, err := p.client.Load().Call(ctx, methodGoodbye, body); err != nil {
+				s.t.log.Debug("could not say goodbye", "to", p.name, "err", err)
+			}
+		})
+	}
+	calls.Wait()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -23,10 +24,11 @@ type Tier struct {
 	spread *spread
 	gossip *gossip
 
-	stop context.CancelFunc
-	work sync.WaitGroup
-	once sync.Once
-	err  error // of the stop; set by once
+	started time.Time
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+	once    sync.Once
+	err     error // of the stop; set by once
 }
 
 var _ tiers.Tier = (*Tier)(nil)
@@ -36,7 +38,8 @@ func Open(cfg Config) (_ *Tier, err error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	t := &Tier{cfg: cfg, log: cfg.Logger, origin: crdt.Origin{Name: cfg.Name, Incarnation: uint64(time.Now().UnixMilli())}}
+	t := &Tier{cfg: cfg, log: cfg.Logger, started: time.Now()}
+	t.origin = crdt.Origin{Name: cfg.Name, Incarnation: uint64(t.started.UnixMilli())}
 	records := crdt.New()
 	if cfg.Dir != "" {
 		if t.disk, err = openJournal(cfg.Dir, records, t.log); err != nil {
@@ -46,26 +49,36 @@ func Open(cfg Config) (_ *Tier, err error) {
 	}
 	t.view = newView(records, cfg.Mounts, cfg.Zxid)
 	t.writer = newWriter(t)
-	t.spread = newSpread(t)
-	if t.gossip, err = openGossip(t); err != nil {
-		t.spread.close()
+	t.disk.start(t.durable)
+	if t.gossip, err = newGossip(t); err != nil {
 		return nil, errors.Join(err, t.disk.close())
+	}
+	t.spread = newSpread(t)
+	if err := t.gossip.start(); err != nil {
+		return nil, errors.Join(err, t.spread.close(), t.disk.close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.stop = cancel
-	for _, f := range []func(context.Context){t.syncForever, t.rejoinForever, t.watchHosts} {
+	for _, f := range []func(context.Context){t.followMembers, t.compareForever, t.rejoinForever, t.watchHosts} {
 		t.work.Go(func() { f(ctx) })
 	}
 	return t, nil
 }
 
-// Leave tells the others that this member goes on purpose; Close is still to be called.
-func (t *Tier) Leave(ctx context.Context) error { return t.gossip.leave(ctx) }
+// Leave tells the others that this member goes on purpose: they don't count it any more when they look for a majority. Close is
+// still to be called. Ephemerals hosted here stay for their sessions' timeouts, so that their clients can move.
+func (t *Tier) Leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	t.spread.farewell(ctx)
+	return t.gossip.leave(ctx)
+}
 
 // Close stops this member's part. Later calls return the same error.
 func (t *Tier) Close() error {
 	t.once.Do(func() {
 		t.stop()
+		t.gossip.interrupt()
 		t.work.Wait()
 		t.err = errors.Join(t.gossip.close(), t.spread.close(), t.disk.close())
 	})
@@ -77,8 +90,9 @@ func (t *Tier) Contract(string) tiers.Contract {
 	return tiers.Contract{Tier: "eventual", Ephemeral: true, MinorityWritable: true}
 }
 
-// Read answers from this member's memory. View.Staleness is the time since the last comparison with another member, 0 for a member
-// alone: what others wrote meanwhile may be missing.
+// Read answers from this member's memory, at once: neither q.Fresh nor q.AtLeast can hold it, as others' writes may be behind a
+// partition. View.Staleness is the time since the last comparison with the member for which that is longest, of those that are alive;
+// 0 for a member alone.
 func (t *Tier) Read(_ context.Context, q tiers.Query) (tiers.View, error) {
 	v, err := t.view.read(q)
 	v.Staleness = t.spread.staleness()
@@ -196,4 +210,74 @@ func check(txn *tiers.Txn) error {
 		return fmt.Errorf("%w: op %d", tiers.ErrBadArguments, op.Kind)
 	}
 	return nil
+}
+
+// durable are the records that are kept on disk.
+func (t *Tier) durable() (rs []*crdt.Record) {
+	t.view.mu.RLock()
+	defer t.view.mu.RUnlock()
+	t.view.records.All(func(r *crdt.Record) bool {
+		if durable(r) {
+			rs = append(rs, r)
+		}
+		return true
+	})
+	return rs
+}
+
+// followMembers keeps a peer for each member that is alive.
+func (t *Tier) followMembers(ctx context.Context) {
+	for {
+		t.spread.follow(t.gossip.reachable())
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.gossip.moved:
+		}
+	}
+}
+
+// compareForever has what is known compared about every SyncInterval, and drops old tombstones.
+func (t *Tier) compareForever(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	forgotten := t.started
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-timer.C:
+			t.spread.compareNext()
+			if now.Sub(forgotten) > min(time.Minute, t.cfg.TombstoneAge/10) {
+				forgotten = now
+				t.forget(now)
+			}
+			timer.Reset(t.cfg.SyncInterval/2 + rand.N(t.cfg.SyncInterval))
+		}
+	}
+}
+
+// forget drops what is older than TombstoneAge: tombstones, and members that nobody has heard of since.
+func (t *Tier) forget(now time.Time) {
+	before := now.Add(-t.cfg.TombstoneAge)
+	t.view.mu.Lock()
+	t.view.records.Forget(clock(before.UnixMilli()))
+	t.view.mu.Unlock()
+	for _, m := range t.Members() {
+		last := m.LastAlive
+		if last.IsZero() {
+			last = t.started
+		}
+		if last.Before(before) {
+			t.Forget(m.Name)
+		}
+	}
+}
+
+// Forget drops what this member knows of one that is gone for good: it is no longer tried, and does not count when a majority is
+// looked for. A member that is alive is not forgotten.
+func (t *Tier) Forget(name string) {
+	if t.gossip.forget(name) {
+		t.spread.forget(name)
+	}
 }

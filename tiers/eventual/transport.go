@@ -51,6 +51,12 @@ func (t *transport) readPackets() {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
+			// A packet that could not be sent, most likely; if it goes on, it shall not cost all of a processor.
+			select {
+			case <-time.After(time.Millisecond):
+			case <-t.done:
+				return
+			}
 			continue
 		}
 		p := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: time.Now()}
@@ -103,10 +109,12 @@ func (a packetAddr) String() string { return string(a) }
 
 func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	var to net.Addr = packetAddr(addr)
-	if u, err := net.ResolveUDPAddr("udp", addr); err == nil {
-		if _, system := t.port.Packets().(*net.UDPConn); system {
-			to = u
+	if _, system := t.port.Packets().(*net.UDPConn); system {
+		u, err := net.ResolveUDPAddr("udp", addr)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("packet to %q: %w", addr, err)
 		}
+		to = u
 	}
 	_, err := t.port.Packets().WriteTo(b, to)
 	return time.Now(), err
@@ -129,14 +137,19 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	return t.DialTimeout(a.Addr, timeout)
 }
 
+// hangUp ends the streams, also those that are being dialled: for a tier that closes.
+func (t *transport) hangUp() {
+	t.cancel()
+	t.conns.CloseAll()
+}
+
 // Shutdown stops the transport. The port's packet side stays open, it is not ours: the reader is woken by a deadline.
 func (t *transport) Shutdown() error {
 	var err error
 	t.once.Do(func() {
 		close(t.done)
-		t.cancel()
 		err = t.streams.Close()
-		t.conns.CloseAll()
+		t.hangUp()
 		past := time.Unix(1, 0)
 		err = errors.Join(err, t.port.Packets().SetReadDeadline(past))
 		t.work.Wait()

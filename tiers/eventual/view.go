@@ -25,9 +25,11 @@ type view struct {
 	records *crdt.Map         // guarded by mu
 	znodes  map[string]*znode // guarded by mu; those that are there
 	mounts  map[string]bool   // never changes
-	// hidden are the hosts whose ephemerals are not shown, as they have been away too long. Guarded by mu.
+	// hosted counts the live ephemerals of each host by session, and hidden are those of them that are not shown, as their host has
+	// been away too long. Guarded by mu.
+	hosted map[crdt.Origin]map[int64]int
 	hidden map[crdt.Origin]map[int64]bool
-	// owned has the paths of each session's ephemerals, and maybe some that were its. Guarded by mu.
+	// owned has the paths of each session's live ephemerals. Guarded by mu.
 	owned  map[int64]map[string]struct{}
 	events []tiers.Event // of the change being made. Guarded by mu.
 }
@@ -44,7 +46,7 @@ type znode struct {
 
 func newView(records *crdt.Map, mounts []string, zxid func() tiers.Zxid) *view {
 	v := &view{hub: watch.New(), zxid: zxid, records: records, znodes: make(map[string]*znode), mounts: make(map[string]bool),
-		hidden: make(map[crdt.Origin]map[int64]bool), owned: make(map[int64]map[string]struct{})}
+		hosted: make(map[crdt.Origin]map[int64]int), hidden: make(map[crdt.Origin]map[int64]bool), owned: make(map[int64]map[string]struct{})}
 	for _, m := range mounts {
 		v.mounts[m] = true
 	}
@@ -52,6 +54,7 @@ func newView(records *crdt.Map, mounts []string, zxid func() tiers.Zxid) *view {
 		v.appear(m)
 	}
 	records.All(func(r *crdt.Record) bool {
+		v.index(r, 1)
 		v.show(r.Path)
 		return true
 	})
@@ -73,18 +76,66 @@ func (v *view) visible(r *crdt.Record) bool {
 	return r != nil && !r.Deleted && (r.Session == 0 || !v.hidden[r.Host][r.Session])
 }
 
-// merge takes records in and fires what follows. It returns those that were new.
-func (v *view) merge(rs []*crdt.Record) (news []*crdt.Record) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, r := range rs {
-		if v.records.Merge(r) {
-			news = append(news, r)
-			v.show(r.Path)
-			v.fire()
-		}
+// put takes a record in, shows what follows, and tells what it replaced and whether it is the last word. Callers hold mu.
+func (v *view) put(r *crdt.Record) (old *crdt.Record, is bool) {
+	old = v.records.Get(r.Path)
+	if !v.records.Merge(r) {
+		return old, false
 	}
-	return news
+	if old != nil {
+		v.index(old, -1)
+	}
+	v.index(r, 1)
+	v.show(r.Path)
+	v.fire()
+	return old, true
+}
+
+// index counts a record in (1) or out (-1) of hosted and owned. Callers hold mu.
+func (v *view) index(r *crdt.Record, by int) {
+	if r.Deleted || r.Session == 0 {
+		return
+	}
+	sessions, paths := v.hosted[r.Host], v.owned[r.Session]
+	if by > 0 {
+		if sessions == nil {
+			sessions = make(map[int64]int)
+			v.hosted[r.Host] = sessions
+		}
+		if paths == nil {
+			paths = make(map[string]struct{})
+			v.owned[r.Session] = paths
+		}
+		sessions[r.Session]++
+		paths[r.Path] = struct{}{}
+		return
+	}
+	if sessions[r.Session]--; sessions[r.Session] == 0 {
+		delete(sessions, r.Session)
+		v.hide(r.Host, r.Session, false)
+	}
+	if len(sessions) == 0 {
+		delete(v.hosted, r.Host)
+	}
+	if delete(paths, r.Path); len(paths) == 0 {
+		delete(v.owned, r.Session)
+	}
+}
+
+// hide notes whether a host's ephemerals of a session are shown. Callers hold mu, and show the paths.
+func (v *view) hide(host crdt.Origin, session int64, hide bool) {
+	of := v.hidden[host]
+	if !hide {
+		if delete(of, session); len(of) == 0 {
+			delete(v.hidden, host)
+		}
+		return
+	}
+	if of == nil {
+		of = make(map[int64]bool)
+		v.hidden[host] = of
+	}
+	of[session] = true
 }
 
 func (v *view) fire() {
@@ -98,17 +149,10 @@ func (v *view) event(t tiers.EventType, path string, z tiers.Zxid) {
 	v.events = append(v.events, tiers.Event{Type: t, Path: path, Zxid: z, ACL: tiers.OpenACL})
 }
 
-// ephemerals are the records of a session that are not deleted, in the order of paths. Callers hold mu.
+// ephemerals are the live records of a session, in the order of paths. Callers hold mu.
 func (v *view) ephemerals(session int64) (rs []*crdt.Record) {
 	for _, path := range slices.Sorted(maps.Keys(v.owned[session])) {
-		if r := v.records.Get(path); r != nil && r.Session == session && !r.Deleted {
-			rs = append(rs, r)
-		} else {
-			delete(v.owned[session], path)
-		}
-	}
-	if len(rs) == 0 {
-		delete(v.owned, session)
+		rs = append(rs, v.records.Get(path))
 	}
 	return rs
 }
@@ -117,14 +161,6 @@ func (v *view) ephemerals(session int64) (rs []*crdt.Record) {
 func (v *view) show(path string) {
 	r := v.records.Get(path)
 	z := v.znodes[path]
-	if r != nil && r.Session != 0 && !r.Deleted {
-		paths := v.owned[r.Session]
-		if paths == nil {
-			paths = make(map[string]struct{})
-			v.owned[r.Session] = paths
-		}
-		paths[path] = struct{}{}
-	}
 	switch {
 	case v.visible(r) && z == nil:
 		z = v.appear(path)

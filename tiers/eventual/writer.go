@@ -14,21 +14,36 @@ type writer struct {
 	t        *Tier
 	seq      uint64
 	sessions map[tiers.SessionID]*hosted
-	// ended are the sessions that ended here, and when: they don't come back for as long as anybody might try.
-	ended map[tiers.SessionID]time.Time
+	// ended are the sessions that ended here: they don't come back for as long as anybody might try.
+	ended map[tiers.SessionID]ended
+	// moved is when sessions were seen to have gone to another member: what they leave here, it takes over, or it goes after a while.
+	moved map[tiers.SessionID]time.Time
 }
 
 // hosted is a session that is attached to this member.
 type hosted struct {
-	timeout time.Duration
-	touched time.Time
+	timeout  time.Duration
+	touched  time.Time
+	attached uint64 // the clock at which it was; see crdt.Record
 }
 
-// endedKept is how long the end of a session is remembered.
-const endedKept = time.Hour
+// ended is the end of a session that was attached here; attached is 0 if it was not.
+type ended struct {
+	at       time.Time
+	attached uint64
+}
+
+const (
+	// endedKept is how long the end of a session is remembered.
+	endedKept = time.Hour
+	// maxTimeout bounds a session's timeout, in milliseconds: a year.
+	maxTimeout = 365 * 24 * 3600 * 1000
+	// maxData bounds a znode's data.
+	maxData = 4 << 20
+)
 
 func newWriter(t *Tier) *writer {
-	w := &writer{t: t, sessions: make(map[tiers.SessionID]*hosted), ended: make(map[tiers.SessionID]time.Time)}
+	w := &writer{t: t, sessions: make(map[tiers.SessionID]*hosted), ended: make(map[tiers.SessionID]ended), moved: make(map[tiers.SessionID]time.Time)}
 	w.seq = t.view.records.Known()[t.origin]
 	return w
 }
@@ -37,19 +52,21 @@ func (w *writer) write(txn *tiers.Txn) (tiers.Receipt, error) {
 	err := check(txn)
 	v := w.t.view
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	r := tiers.Receipt{Zxid: v.zxid(), Results: make([]tiers.Result, len(txn.Ops))}
 	var wrote []*crdt.Record
 	if err == nil && len(txn.Ops) > 0 {
 		wrote, err = w.do(txn.Session, &txn.Ops[0], &r.Results[0])
 	}
-	w.commit(wrote)
+	for _, x := range wrote {
+		w.commit(x)
+	}
+	w.t.out(wrote)
 	if err == nil && len(txn.Ops) > 0 && txn.Ops[0].Kind <= tiers.OpSetData && txn.Ops[0].Kind != tiers.OpDelete {
 		if z := v.znodes[txn.Ops[0].Path]; z != nil {
 			r.Results[0].Stat = z.stat()
 		}
 	}
-	v.mu.Unlock()
-	w.t.out(wrote)
 	if err == nil {
 		return r, nil
 	}
@@ -63,19 +80,34 @@ func (w *writer) write(txn *tiers.Txn) (tiers.Receipt, error) {
 	return r, e
 }
 
-// commit merges this member's own records and fires their events. Callers hold mu.
-func (w *writer) commit(rs []*crdt.Record) {
-	for _, r := range rs {
-		w.t.view.records.Merge(r)
-		w.t.view.show(r.Path)
-		w.t.view.fire()
-	}
-}
+// commit merges a record of this member's own and fires its events. Callers hold mu, and pass the record to Tier.out.
+func (w *writer) commit(r *crdt.Record) { w.t.view.put(r) }
 
 // next is a record of this member for path, that wins over all it knows. Callers hold mu.
 func (w *writer) next(path string, now int64) *crdt.Record {
 	w.seq++
-	return &crdt.Record{Path: path, Clock: w.t.view.records.Tick(clock(now)), Origin: w.t.origin, Seq: w.seq, Mtime: now}
+	r := &crdt.Record{Path: path, Clock: w.t.view.records.Tick(clock(now)), Origin: w.t.origin, Seq: w.seq, Mtime: now}
+	if old := w.t.view.records.Get(path); old != nil {
+		r.Epoch = old.Epoch
+	}
+	return r
+}
+
+// tombstone ends a session's record. Callers hold mu.
+func (w *writer) tombstone(old *crdt.Record, now time.Time) *crdt.Record {
+	r := w.next(old.Path, now.UnixMilli())
+	r.Deleted = true
+	r.Session, r.Timeout, r.Host, r.Attached = old.Session, old.Timeout, old.Host, old.Attached
+	return r
+}
+
+// claim says again what a session's record holds, as one of this member's. Callers hold mu.
+func (w *writer) claim(old *crdt.Record, s *hosted, now time.Time) *crdt.Record {
+	r := w.next(old.Path, now.UnixMilli())
+	r.Epoch = max(r.Epoch, s.attached)
+	r.Data, r.Ctime, r.Mtime, r.Version = old.Data, old.Ctime, old.Mtime, old.Version
+	r.Session, r.Timeout, r.Host, r.Attached = old.Session, s.timeout.Milliseconds(), w.t.origin, s.attached
+	return r
 }
 
 // clock is the scale of hybrid clocks: milliseconds with room for 65,536 writes in each.
@@ -91,11 +123,13 @@ func (w *writer) do(session tiers.SessionID, op *tiers.Op, res *tiers.Result) ([
 		return nil, tiers.ErrSessionExpired
 	}
 	if op.Kind == tiers.OpOpenSession {
-		if session == 0 || op.Timeout <= 0 {
+		if session == 0 || op.Timeout <= 0 || op.Timeout.Milliseconds() > maxTimeout {
 			return nil, tiers.ErrBadArguments
 		}
-		w.sessions[session] = &hosted{timeout: op.Timeout, touched: at}
-		return w.adopt(session, op.Timeout, now), nil
+		return w.open(session, op.Timeout, at), nil
+	}
+	if len(op.Data) > maxData {
+		return nil, tiers.ErrTooLarge
 	}
 	v := w.t.view
 	path := op.Path
@@ -122,7 +156,7 @@ func (w *writer) do(session tiers.SessionID, op *tiers.Op, res *tiers.Result) ([
 	r.Data, r.Ctime, r.Version = bytes.Clone(op.Data), now, 1
 	if old := z.record; old != nil {
 		r.Ctime, r.Version = old.Ctime, old.Version+1
-		r.Session, r.Timeout, r.Host = old.Session, old.Timeout, old.Host
+		r.Session, r.Timeout, r.Host, r.Attached = old.Session, old.Timeout, old.Host, old.Attached
 	}
 	return []*crdt.Record{r}, nil
 }
@@ -147,62 +181,14 @@ func (w *writer) create(session tiers.SessionID, op *tiers.Op, z *znode, now int
 	r := w.next(op.Path, now)
 	r.Data, r.Ctime = bytes.Clone(op.Data), now
 	if op.Mode.IsEphemeral() {
-		r.Session, r.Timeout, r.Host = int64(session), owner.timeout.Milliseconds(), w.t.origin
+		r.Epoch = max(r.Epoch, owner.attached)
+		r.Session, r.Timeout, r.Host, r.Attached = int64(session), owner.timeout.Milliseconds(), w.t.origin, owner.attached
 	}
 	res.Path = op.Path
 	return []*crdt.Record{r}, nil
 }
 
-// adopt takes the records of a session over from the member that hosted it. Callers hold mu.
-func (w *writer) adopt(session tiers.SessionID, timeout time.Duration, now int64) (rs []*crdt.Record) {
-	for _, old := range w.t.view.ephemerals(int64(session)) {
-		if old.Host != w.t.origin || old.Timeout != timeout.Milliseconds() {
-			r := w.next(old.Path, now)
-			r.Data, r.Ctime, r.Mtime, r.Version = old.Data, old.Ctime, old.Mtime, old.Version
-			r.Session, r.Timeout, r.Host = old.Session, timeout.Milliseconds(), w.t.origin
-			rs = append(rs, r)
-		}
-	}
-	return rs
-}
-
-// end ends a session here. Callers hold mu.
-func (w *writer) end(session tiers.SessionID, at time.Time) []*crdt.Record {
-	delete(w.sessions, session)
-	if session != 0 {
-		w.ended[session] = at
-	}
-	return w.release(session, at.UnixMilli())
-}
-
-// expire ends the sessions that this member has not heard of for their timeout. Callers hold mu.
-func (w *writer) expire(now time.Time) (rs []*crdt.Record) {
-	for id, s := range w.sessions {
-		if w.t.cfg.Expire && now.Sub(s.touched) > s.timeout {
-			rs = append(rs, w.end(id, now)...)
-		}
-	}
-	for id, at := range w.ended {
-		if now.Sub(at) > endedKept {
-			delete(w.ended, id)
-		}
-	}
-	return rs
-}
-
-// release deletes the records of a session that are hosted here. Callers hold mu.
-func (w *writer) release(session tiers.SessionID, now int64) (rs []*crdt.Record) {
-	for _, old := range w.t.view.ephemerals(int64(session)) {
-		if old.Host == w.t.origin {
-			r := w.next(old.Path, now)
-			r.Deleted = true
-			rs = append(rs, r)
-		}
-	}
-	return rs
-}
-
-// out makes what was written durable, in the background, and sends it to the others.
+// out makes what was written durable, in the background, and sends it to the others. Callers hold the view's mu.
 func (t *Tier) out(rs []*crdt.Record) {
 	if len(rs) == 0 {
 		return

@@ -1,8 +1,10 @@
 // Package crdt is the mergeable map behind the eventual tier. It is pure: no clock, no randomness, no I/O.
 //
-// A [Map] holds one [Record] per path: the greatest ever seen, by (Clock, Origin, Seq). Taking the greatest is commutative,
-// associative and idempotent, so members that have seen the same records hold the same map, in whatever order and however often
-// they came. A deletion is a record too: a tombstone.
+// A [Map] holds one [Record] per path: the greatest ever seen, by (Epoch, Clock, Origin, Seq). Taking the greatest is
+// commutative, associative and idempotent, so members that have seen the same records hold the same map, in whatever order and
+// however often they came. A deletion is a record too: a tombstone.
+//
+// Each origin numbers what it writes; a [Vector] of those numbers says what a member knows, and [Map.Delta] is what it lacks.
 package crdt
 
 import (
@@ -25,7 +27,10 @@ func (o Origin) Compare(p Origin) int {
 
 // Record is the last word on one path.
 type Record struct {
-	Path   string
+	Path string
+	// Epoch is the greatest Attached that was ever seen on this path. It leads the order: who took a session over has the last word
+	// over a former host that does not know of it, whatever that one writes.
+	Epoch  uint64
 	Clock  uint64 // hybrid logical: greater than that of everything its writer had seen
 	Origin Origin // who wrote it
 	Seq    uint64 // its number among the origin's records
@@ -36,15 +41,21 @@ type Record struct {
 	Ctime   int64  // milliseconds since the Unix epoch
 	Mtime   int64
 
-	// Of an ephemeral; Session is 0 for a persistent one.
-	Session int64
-	Timeout int64  // of the session, milliseconds
-	Host    Origin // the member that the session is attached to
+	// Of an ephemeral, and of a tombstone that a session's or a host's end left; Session is 0 for all others.
+	Session  int64
+	Timeout  int64  // of the session, milliseconds
+	Host     Origin // the member that the session is attached to
+	Attached uint64 // the clock at which it was
 }
 
 // Compare orders records of one path: the greater one wins.
 func (r *Record) Compare(s *Record) int {
-	return cmp.Or(cmp.Compare(r.Clock, s.Clock), r.Origin.Compare(s.Origin), cmp.Compare(r.Seq, s.Seq))
+	return cmp.Or(cmp.Compare(r.Epoch, s.Epoch), cmp.Compare(r.Clock, s.Clock), r.Origin.Compare(s.Origin), cmp.Compare(r.Seq, s.Seq))
+}
+
+// Size is about how many bytes the record takes in a message.
+func (r *Record) Size() int {
+	return len(r.Path) + len(r.Data) + len(r.Origin.Name) + len(r.Host.Name) + 105
 }
 
 // Vector says, for each origin, up to which number everything is known.
@@ -61,7 +72,7 @@ type Map struct {
 
 type sequence struct {
 	entries []entry
-	stale   int
+	stale   int // how many of them are superseded
 }
 
 type entry struct {
@@ -115,9 +126,19 @@ func (m *Map) Merge(r *Record) bool {
 		s = new(sequence)
 		m.written[r.Origin] = s
 	}
-	i, _ := slices.BinarySearchFunc(s.entries, r.Seq, func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
-	s.entries = slices.Insert(s.entries, i, entry{r.Seq, r.Path})
+	i, again := s.from(r.Seq)
+	if again { // what superseded it has been forgotten
+		s.entries[i].path = r.Path
+		s.stale--
+	} else {
+		s.entries = slices.Insert(s.entries, i, entry{r.Seq, r.Path})
+	}
 	return true
+}
+
+// from is where the entries that are not below seq begin, and whether the first of them is seq.
+func (s *sequence) from(seq uint64) (i int, found bool) {
+	return slices.BinarySearchFunc(s.entries, seq, func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
 }
 
 func (m *Map) supersede(old *Record) {
@@ -144,30 +165,51 @@ func (m *Map) Learn(v Vector) {
 	}
 }
 
-// Delta is every record that somebody who knows v may lack, in the order of origins and their numbers: who has merged a beginning
-// of it knows all origins before the last one's, and that one up to the last number.
-func (m *Map) Delta(v Vector) (rs []*Record) {
-	for o, s := range m.written {
-		after := v[o]
-		i, _ := slices.BinarySearchFunc(s.entries, after+1, func(e entry, seq uint64) int { return cmp.Compare(e.seq, seq) })
+// Delta is the records that somebody who knows v may lack, in the order of origins and their numbers, up to about limit bytes and at
+// least one. Who knows all of v and has merged them knows all of upTo. more: there are others; [Cursor] walks through them.
+func (m *Map) Delta(v Vector, limit int) (rs []*Record, upTo Vector, more bool) {
+	upTo = m.Known()
+	origins := slices.SortedFunc(maps.Keys(m.written), Origin.Compare)
+	for n, o := range origins {
+		s := m.written[o]
+		i, _ := s.from(v[o] + 1)
 		for _, e := range s.entries[i:] {
-			if r := m.records[e.path]; r != nil && r.Origin == o && r.Seq == e.seq {
-				rs = append(rs, r)
+			r := m.records[e.path]
+			if r == nil || r.Origin != o || r.Seq != e.seq {
+				continue
 			}
+			if limit <= 0 && len(rs) > 0 {
+				upTo[o] = min(upTo[o], e.seq-1)
+				for _, later := range origins[n+1:] {
+					delete(upTo, later)
+				}
+				return rs, upTo, true
+			}
+			limit -= r.Size()
+			rs = append(rs, r)
 		}
 	}
-	slices.SortFunc(rs, func(a, b *Record) int { return cmp.Or(a.Origin.Compare(b.Origin), cmp.Compare(a.Seq, b.Seq)) })
-	return rs
+	return rs, upTo, false
 }
 
-// Forget drops the tombstones that were written before a clock value. A member that was away for longer may bring what they deleted
-// back.
+// Forget drops the tombstones that were written before a clock value, and the numbers of starts that nothing is left of. A member
+// that was away for longer may bring what was deleted back.
 func (m *Map) Forget(before uint64) (dropped []string) {
 	for path, r := range m.records {
 		if r.Deleted && r.Clock < before {
 			dropped = append(dropped, path)
-			m.supersede(r)
 			delete(m.records, path)
+			m.supersede(r)
+		}
+	}
+	newest := make(map[string]uint64)
+	for o := range m.known {
+		newest[o.Name] = max(newest[o.Name], o.Incarnation)
+	}
+	for o := range m.known {
+		if s := m.written[o]; o.Incarnation < newest[o.Name] && (s == nil || len(s.entries) == s.stale) {
+			delete(m.known, o)
+			delete(m.written, o)
 		}
 	}
 	return dropped
