@@ -40,7 +40,7 @@ type Config struct {
 	Port      *peernet.Port
 	Advertise string   // the address under which the others reach Port; default: its own
 	Seeds     []string // addresses of other members
-	Dir       string   // where persistent records and the known members are kept; empty: nowhere
+	Dir       string   // where records and the known members are kept; empty: nowhere
 	Mounts    []string // paths that always exist here and cannot be deleted: where the router mounts this tree
 	Meta      []byte   // what the others shall see of this member; at most 256 bytes
 	Zxid      func() tiers.Zxid

@@ -131,7 +131,7 @@ func TestAdoption(t *testing.T) {
 	})
 }
 
-// Persistent znodes survive a restart of the only member; its ephemerals do not come back.
+// Znodes survive a restart of the only member.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 1)
@@ -144,14 +144,23 @@ func TestRestart(t *testing.T) {
 		m.do(t, 0, tiers.Op{Kind: tiers.OpDelete, Path: "/services/deleted", Version: tiers.AnyVersion})
 		m.do(t, 1, open(time.Second))
 		m.do(t, 1, create("/services/e", tiers.Ephemeral))
+		m.do(t, 2, open(time.Second))
+		m.do(t, 2, create("/services/f", tiers.Ephemeral))
 		first := m.tier.origin
 		c.stop(m)
 		c.start(m)
 		if m.tier.origin.Incarnation <= first.Incarnation {
 			t.Errorf("incarnation %d after %d", m.tier.origin.Incarnation, first.Incarnation)
 		}
-		if !m.has(t, "/services/kept") || m.has(t, "/services/deleted") || m.has(t, "/services/e") {
+		// Ephemerals wait for their clients, for the timeouts of their sessions: one comes back, the other doesn't.
+		if !m.has(t, "/services/kept") || m.has(t, "/services/deleted") || !m.has(t, "/services/e") || !m.has(t, "/services/f") {
 			t.Error("not what was there before the restart")
+		}
+		m.do(t, 1, open(time.Hour))
+		restarted := time.Now()
+		c.until("who did not come back is given up", func() bool { return !m.has(t, "/services/f") })
+		if d := time.Since(restarted); d < time.Second || d > 2*time.Second || !m.has(t, "/services/e") {
+			t.Errorf("given up after %v", d)
 		}
 		c.stop(m)
 

@@ -39,7 +39,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // magic begins each frame: after damage, it tells whether whole frames follow.
 var magic = []byte{0xe7, 'S', 'E', 1}
 
-// journal keeps the persistent records and the tombstones across restarts. A frame is: magic, length and CRC-32C of what follows (4
+// journal keeps the records across restarts: ephemerals too, as their clients' sessions may outlive the member's stop. A frame is: magic, length and CRC-32C of what follows (4
 // bytes each, big-endian), a message. Writes are flushed in the background: what a crash takes from the last moments comes back
 // from the other members. Each frame is durable before the next is written, so only the last one can be torn. What is superseded
 // goes at each start, and when it is most of the file.
@@ -251,8 +251,6 @@ func frames(rs []*crdt.Record) (fs [][]byte, err error) {
 	return fs, nil
 }
 
-func durable(r *crdt.Record) bool { return r.Session == 0 || r.Deleted }
-
 // rewrite makes the file hold rs and nothing else.
 func (j *journal) rewrite(rs []*crdt.Record) error {
 	fs, err := frames(rs)
@@ -283,11 +281,7 @@ func (j *journal) append(rs []*crdt.Record) {
 		return
 	}
 	j.mu.Lock()
-	for _, r := range rs {
-		if durable(r) {
-			j.queue = append(j.queue, r)
-		}
-	}
+	j.queue = append(j.queue, rs...)
 	j.mu.Unlock()
 }
 

@@ -217,9 +217,7 @@ func (t *Tier) durable() (rs []*crdt.Record) {
 	t.view.mu.RLock()
 	defer t.view.mu.RUnlock()
 	t.view.records.All(func(r *crdt.Record) bool {
-		if durable(r) {
-			rs = append(rs, r)
-		}
+		rs = append(rs, r)
 		return true
 	})
 	return rs

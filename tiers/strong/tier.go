@@ -47,7 +47,7 @@ type Tier struct {
 	hasNumber chan struct{} // closed when number is set
 	once      sync.Once     // of hasNumber
 
-	reach atomic.Uint64 // noted in the stable store
+	reach atomic.Uint64             // noted in the stable store
 	fresh atomic.Pointer[time.Time] // begin of the last round whose index is applied here
 
 	mu         sync.Mutex
