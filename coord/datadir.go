@@ -9,9 +9,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/strata-coord/strata/tiers"
 )
 
 const (
@@ -38,6 +43,8 @@ type dataDir struct {
 	new  bool // nothing has been written yet
 	// lastAlive is when the previous start was last known to run; zero if unknown.
 	lastAlive time.Time
+	guests    []tiers.SessionID // that it kept for others then
+	noted     []tiers.SessionID // what this start has noted of them
 }
 
 // dirMeta is strata.json.
@@ -146,10 +153,7 @@ func (d *dataDir) inspect(entries []fs.DirEntry, name string) error {
 	case d.meta.Name != name:
 		return fmt.Errorf("coord: %s: %w: it was made by member %q, and this one is called %q: use that name, or another directory", d.path, ErrOtherName, d.meta.Name, name)
 	}
-	if info, err := os.Stat(filepath.Join(d.path, aliveFile)); err == nil {
-		d.lastAlive = info.ModTime()
-	}
-	return nil
+	return d.readAlive()
 }
 
 func (d *dataDir) identity() (id [16]byte) {
@@ -189,17 +193,54 @@ func (d *dataDir) save() error {
 	return nil
 }
 
-// alive notes that the member runs, for its next start.
-func (d *dataDir) alive() error {
+// alive notes that the member runs, and which sessions it keeps for others, for its next start.
+func (d *dataDir) alive(guests []tiers.SessionID) error {
 	path := filepath.Join(d.path, aliveFile)
 	now := time.Now()
-	err := os.Chtimes(path, now, now)
+	err := fs.ErrNotExist
+	if slices.Equal(guests, d.noted) {
+		err = os.Chtimes(path, now, now)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		err = os.WriteFile(path, nil, 0o600)
+		var b strings.Builder
+		for _, id := range guests {
+			fmt.Fprintln(&b, id)
+		}
+		next := path + ".next"
+		if err = os.WriteFile(next, []byte(b.String()), 0o600); err == nil {
+			err = os.Rename(next, path)
+		}
+		d.noted = guests
 	}
 	if err != nil {
 		return fmt.Errorf("coord: note that the member runs: %w", err)
 	}
+	return nil
+}
+
+// readAlive reads what the previous start noted last.
+func (d *dataDir) readAlive() error {
+	path := filepath.Join(d.path, aliveFile)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var b []byte
+	if err == nil {
+		b, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return fmt.Errorf("coord: read %s: %w", path, err)
+	}
+	d.guests = nil
+	for line := range strings.Lines(string(b)) {
+		id, err := strconv.ParseInt(strings.TrimSuffix(line, "\n"), 0, 64)
+		if err != nil {
+			return fmt.Errorf("coord: %s: %w: %q is no session: it can be deleted, then clients that own nothing get new sessions", path, ErrCorruptDir, line)
+		}
+		d.guests = append(d.guests, tiers.SessionID(id))
+	}
+	d.lastAlive = info.ModTime()
 	return nil
 }
 

@@ -5,8 +5,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/strata-coord/strata/tiers"
 )
 
 // mustClaim makes path the directory of a member.
@@ -34,7 +37,7 @@ func TestDataDirIsKept(t *testing.T) {
 	if err := d.claim(); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.alive(); err != nil {
+	if err := d.alive([]tiers.SessionID{3, 1 << 62}); err != nil {
 		t.Error(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o700 {
@@ -56,6 +59,9 @@ func TestDataDirIsKept(t *testing.T) {
 	}
 	if age := time.Since(again.lastAlive); age < 0 || age > time.Minute {
 		t.Errorf("last alive %v ago", age)
+	}
+	if !slices.Equal(again.guests, []tiers.SessionID{3, 1 << 62}) {
+		t.Errorf("guests %v", again.guests)
 	}
 }
 

@@ -191,7 +191,7 @@ func (n *Node) openTiers() error {
 	}
 	n.peers = session.NewNetwork(n.cfg.Name, n.port, n.sessionMembers, n.strong.MemberName, n.log)
 	n.sessions = session.New(session.Config{
-		Strong: replicated{n.strong}, Eventual: n.eventual, Router: router, Peers: n.peers, Logger: n.log, LastAlive: n.dir.lastAlive,
+		Strong: replicated{n.strong}, Eventual: n.eventual, Router: router, Peers: n.peers, Logger: n.log, LastAlive: n.dir.lastAlive, Guests: n.dir.guests,
 		Tick: n.cfg.Tick, Min: n.cfg.MinSessionTimeout, Max: n.cfg.MaxSessionTimeout,
 	})
 	n.peers.Serve(n.sessions)
@@ -253,13 +253,16 @@ func (n *Node) sessionMembers() []session.Member {
 func (n *Node) stayAlive(ctx context.Context) {
 	tick := time.NewTicker(aliveEvery)
 	defer tick.Stop()
-	for {
-		if err := n.dir.alive(); err != nil {
+	for stopping := false; ; {
+		if err := n.dir.alive(n.sessions.Guests()); err != nil {
 			n.log.Warn("sessions may not survive a restart of this member", "err", err)
+		}
+		if stopping {
+			return
 		}
 		select {
 		case <-ctx.Done():
-			return
+			stopping = true
 		case <-tick.C:
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/strata-coord/strata/tiers"
@@ -326,7 +327,8 @@ func (m *Manager) Give(id tiers.SessionID, to string) (Answer, error) {
 		return Answer{}, tiers.ErrUnavailable
 	case s == nil:
 		a := Answer{MovedTo: m.moved[id].to}
-		if home, start := id.Home(); home == member && start+1 == incarnation && !m.cfg.LastAlive.IsZero() {
+		home, start := id.Home()
+		if was := home == member && start+1 == incarnation || slices.Contains(m.cfg.Guests, id); was && !m.cfg.LastAlive.IsZero() {
 			a.Away = max(time.Since(m.cfg.LastAlive), 1)
 		}
 		return a, nil

@@ -28,6 +28,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,6 +72,8 @@ type Config struct {
 	// LastAlive is when this member's previous start was last known to run; zero if it is not known. Local sessions of that
 	// start can still be attached within their timeout.
 	LastAlive time.Time
+	// Guests are the local sessions that the previous start kept though it had not opened them: what its Guests returned last.
+	Guests []tiers.SessionID
 	// Tick is the grain of expiry. Timeouts are clamped to Min..Max.
 	Tick, Min, Max time.Duration
 }
@@ -432,6 +435,20 @@ func (m *Manager) Stats() (sessions, replicated int) {
 		}
 	}
 	return len(m.sessions), replicated
+}
+
+// Guests are the local sessions kept here that this start has not opened: they came from elsewhere, or from before. Sorted.
+func (m *Manager) Guests() (ids []tiers.SessionID) {
+	member, incarnation, _ := m.cfg.Strong.Number()
+	m.mu.Lock()
+	for id, s := range m.sessions {
+		if home, start := id.Home(); (home != member || start != incarnation) && !s.opened["strong"] && !s.ending {
+			ids = append(ids, id)
+		}
+	}
+	m.mu.Unlock()
+	slices.Sort(ids)
+	return ids
 }
 
 // SafeUntil is until when the cluster will not end the session: zero while it owns nothing that others could be granted.
