@@ -2,6 +2,7 @@ package eventual
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"testing"
@@ -23,8 +24,10 @@ type member struct {
 	name string
 	ip   string
 	dir  string
-	port *peernet.Port
-	tier *Tier
+	// lonely is one that is told no seeds.
+	lonely bool
+	port   *peernet.Port
+	tier   *Tier
 }
 
 func newCluster(t *testing.T, n int) *cluster {
@@ -61,6 +64,8 @@ func testLogger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 }
 
+func newLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
 func (c *cluster) start(m *member) {
 	c.t.Helper()
 	port, err := peernet.Open(c.net.Host(m.ip), m.ip+":7400", peernet.Options{})
@@ -70,9 +75,11 @@ func (c *cluster) start(m *member) {
 	m.port = port
 	var seeds []string
 	for _, x := range c.members {
-		seeds = append(seeds, x.ip+":7400")
+		if !m.lonely {
+			seeds = append(seeds, x.ip+":7400")
+		}
 	}
-	m.tier, err = Open(Config{Name: m.name, Identity: [16]byte{m.ip[len(m.ip)-1]}, Port: port, Seeds: seeds, Mounts: []string{"/services"},
+	m.tier, err = Open(Config{Name: m.name, Identity: [16]byte{m.name[1]}, Port: port, Seeds: seeds, Mounts: []string{"/services"},
 		Expire: true, Dir: m.dir, Zxid: func() tiers.Zxid { return 7 }, Logger: testLogger().With("member", m.name)})
 	if err != nil {
 		c.t.Fatal(err)

@@ -49,17 +49,26 @@ func (w *writer) end(id tiers.SessionID, now time.Time) (rs []*crdt.Record) {
 // session that it hosts left elsewhere, ends what a session that ended here left, says again what others gave up, and notes when a session has
 // moved away. Callers hold mu, and commit what it returns.
 func (w *writer) heed(old, r *crdt.Record, now time.Time) *crdt.Record {
-	if r.Session == 0 || r.Origin == w.t.origin {
+	if r.Session == 0 {
 		return nil
 	}
 	id := tiers.SessionID(r.Session)
 	s := w.sessions[id]
-	if s == nil {
+	_, gone := w.moved[id]
+	switch {
+	case s == nil && !gone && !r.Deleted && r.Host == w.t.origin:
+		return w.tombstone(r, now) // somebody set it when the session had just ended, or was away until its end was forgotten
+	case r.Origin == w.t.origin:
+		return nil
+	case s == nil:
 		e, over := w.ended[id]
 		switch {
 		case !over || r.Deleted || r.Host == w.t.origin:
 		case r.Attached <= e.attached:
-			return w.tombstone(r, now)
+			x := w.tombstone(r, now)
+			x.Epoch = max(x.Epoch, e.attached)
+			x.Host, x.Attached = w.t.origin, e.attached // so that the former host sees that the session had left it
+			return x
 		default: // it has been attached elsewhere since
 			delete(w.ended, id)
 		}
