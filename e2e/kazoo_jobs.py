@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The three jobs of a coordination service as kazoo users write them, on one member and on three."""
+"""The three jobs of a coordination service as kazoo users write them, on one member and on three.   kazoo_jobs.py [CASE...]"""
 import os
 import sys
 import time
@@ -118,4 +118,4 @@ if __name__ == "__main__":
         discovery_on_one, locks_on_one, configuration_on_one,
         discovery_on_three, locks_on_three, locks_on_three_while_the_leader_is_killed, configuration_on_three,
         an_election_disconnects_nobody,
-    ]))
+    ], sys.argv[1:]))

@@ -117,4 +117,4 @@ def both_sides_of_a_partition_past_gossips_memory():
 if __name__ == "__main__":
     if os.geteuid() != 0:
         sys.exit("kazoo_partition.py cuts networks in two: run it as root")
-    sys.exit(harness.run([both_sides_of_a_short_partition, both_sides_of_a_partition_past_gossips_memory]))
+    sys.exit(harness.run([both_sides_of_a_short_partition, both_sides_of_a_partition_past_gossips_memory], sys.argv[1:]))
