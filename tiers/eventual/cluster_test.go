@@ -18,6 +18,7 @@ type cluster struct {
 	t       *testing.T
 	net     *simnet.Net
 	members []*member
+	tune    []func(*Config)
 }
 
 type member struct {
@@ -30,8 +31,8 @@ type member struct {
 	tier   *Tier
 }
 
-func newCluster(t *testing.T, n int) *cluster {
-	c := &cluster{t: t, net: simnet.New(1)}
+func newCluster(t *testing.T, n int, tune ...func(*Config)) *cluster {
+	c := &cluster{t: t, net: simnet.New(1), tune: tune}
 	for i := range n {
 		c.members = append(c.members, &member{name: fmt.Sprintf("m%d", i+1), ip: fmt.Sprintf("10.0.0.%d", i+1)})
 	}
@@ -79,9 +80,12 @@ func (c *cluster) start(m *member) {
 			seeds = append(seeds, x.ip+":7400")
 		}
 	}
-	m.tier, err = Open(Config{Name: m.name, Identity: [16]byte{m.name[1]}, Port: port, Seeds: seeds, Mounts: []string{"/services"},
-		Expire: true, Dir: m.dir, Zxid: func() tiers.Zxid { return 7 }, Logger: testLogger().With("member", m.name)})
-	if err != nil {
+	cfg := Config{Name: m.name, Identity: [16]byte{m.name[1]}, Port: port, Seeds: seeds, Mounts: []string{"/services"}, Expire: true,
+		Dir: m.dir, Zxid: func() tiers.Zxid { return 7 }, Logger: testLogger().With("member", m.name)}
+	for _, f := range c.tune {
+		f(&cfg)
+	}
+	if m.tier, err = Open(cfg); err != nil {
 		c.t.Fatal(err)
 	}
 }
