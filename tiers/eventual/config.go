@@ -17,7 +17,10 @@
 // An ephemeral belongs to a session and to the member to which the session is attached, its host. When the host is no
 // longer reachable, the others keep its ephemerals for the session's timeout, so that the client can come back by another member,
 // which takes them over; and as long as they cannot reach a majority of the members they keep everything, as it may be they who
-// are cut off. A host that comes back says again what is its own.
+// are cut off. A host that comes back says again what is its own; a new start of it does not hold what the last one did.
+//
+// Which host has a session is decided by when it was attached, on the hybrid clock: a former host, on the other side of a
+// partition say, cannot take away what the new one holds, and what it still held goes to the new one.
 package eventual
 
 import (

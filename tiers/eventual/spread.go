@@ -70,7 +70,7 @@ func (s *spread) handle(f func(*parcel) ([]byte, error)) peernet.Handler {
 	return func(_ context.Context, from net.Addr, body []byte) ([]byte, error) {
 		p, err := decode(body)
 		if err == nil && p.label != s.t.cfg.Label {
-			err = fmt.Errorf("records of label %q are not for members of label %q", p.label, s.t.cfg.Label)
+			err = fmt.Errorf("records of member %s of label %q are not for members of label %q", p.from, p.label, s.t.cfg.Label)
 		}
 		if err != nil {
 			s.t.log.Warn("refused records", "from", from, "err", err)
