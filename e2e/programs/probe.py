@@ -1,6 +1,6 @@
 """One client, driven by lines of JSON on stdin.   probe.py HOSTS
 
-["exists", PATH] ["get", PATH] ["set", PATH, DATA] ["create", PATH, DATA, EPHEMERAL] ["children", PATH] ["states"]
+["exists", PATH] ["get", PATH] ["set", PATH, DATA] ["create", PATH, DATA, EPHEMERAL] ["children", PATH] ["states"] ["mode"]
 Each is answered by one line of JSON: ["ok", RESULT] or ["error", CLASS, TEXT].
 """
 import json
@@ -28,6 +28,8 @@ def do(what, *args):
         return sorted(cli.get_children(args[0]))
     if what == "states":
         return states
+    if what == "mode":
+        return cli.command(b"srvr").split("Mode: ")[1].split()[0]
     raise ValueError(what)
 
 
