@@ -164,6 +164,7 @@ type status struct {
 	Watches     int    `json:"watches"`
 	Members     []struct {
 		Name string `json:"name"`
+		Role string `json:"role"`
 	} `json:"members"`
 	Routes []struct {
 		Prefix string `json:"prefix"`
