@@ -79,8 +79,11 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, fmt.Errorf("coord: %w", err)
 	}
 	if n.cfg.Advertise == "" {
-		n.cfg.Advertise = n.port.Addr().String()
+		if n.cfg.Advertise, err = advertised(n.port.Addr()); err != nil {
+			return nil, err
+		}
 	}
+	n.warnIfOpen()
 	n.greeter = &greeter{port: n.port, me: n.me, promise: n.promise}
 	if err := checkName(n.me(), n.greeter.askAll(ctx, n.others(), n.me())); err != nil {
 		return nil, err
@@ -98,6 +101,14 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 		n.work.Go(func() { f(runCtx) })
 	}
 	return n, nil
+}
+
+// warnIfOpen warns of what other machines can reach: members talk without encryption, and gossip believes whoever speaks to it.
+func (n *Node) warnIfOpen() {
+	host, _, err := net.SplitHostPort(n.port.Addr().String())
+	if ip := net.ParseIP(host); err == nil && (ip == nil || !ip.IsLoopback()) {
+		n.log.Warn("other machines can reach the members' port, which has no encryption and no authentication yet: keep it inside a trusted network", "address", n.port.Addr())
+	}
 }
 
 // others are the addresses of Join that are not this member's.

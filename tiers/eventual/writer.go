@@ -53,7 +53,7 @@ func (w *writer) write(txn *tiers.Txn) (tiers.Receipt, error) {
 	v := w.t.view
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	r := tiers.Receipt{Zxid: v.zxid(), Results: make([]tiers.Result, len(txn.Ops))}
+	r := tiers.Receipt{Results: make([]tiers.Result, len(txn.Ops))}
 	var wrote []*crdt.Record
 	if err == nil && len(txn.Ops) > 0 {
 		wrote, err = w.do(txn.Session, &txn.Ops[0], &r.Results[0])
@@ -62,6 +62,7 @@ func (w *writer) write(txn *tiers.Txn) (tiers.Receipt, error) {
 		w.commit(x)
 	}
 	w.t.out(wrote)
+	r.Zxid = v.zxid() // not before the events were stamped: an answer is not older than what it caused
 	if err == nil && len(txn.Ops) > 0 && txn.Ops[0].Kind <= tiers.OpSetData && txn.Ops[0].Kind != tiers.OpDelete {
 		if z := v.znodes[txn.Ops[0].Path]; z != nil {
 			r.Results[0].Stat = z.stat()
