@@ -104,7 +104,7 @@ func (o *order) enter(p *Pending, at place, in *Pending, merge func(*View)) {
 
 // follow places q behind after. merge, if any, completes the view.
 func (o *order) follow(ctx context.Context, t Tier, q Query, after *Pending, merge func(*View)) *Pending {
-	at := place{tier: t}
+	at := place{tier: t, session: q.Session}
 	done := after == nil
 	if !done {
 		_, _, done = after.Result()
@@ -113,7 +113,9 @@ func (o *order) follow(ctx context.Context, t Tier, q Query, after *Pending, mer
 		o.mu.Lock()
 		before := o.places[after]
 		o.mu.Unlock()
-		at.session = before.session
+		if before.session != 0 {
+			at.session = before.session
+		}
 		if !before.known(t) {
 			return o.wait(ctx, at, q, after, merge)
 		}

@@ -156,8 +156,11 @@ func (r *Router) Touch(id SessionID) {
 	}
 }
 
-// Read answers from path's tier.
+// Read answers from path's tier; what is about several trees, from all of them.
 func (r *Router) Read(ctx context.Context, q Query) (View, error) {
+	if ps := r.parts(&q); ps != nil {
+		return readAll(ctx, ps)
+	}
 	_, t := r.Route(q.Path)
 	v, err := t.Read(ctx, q)
 	if err == nil {
@@ -169,7 +172,7 @@ func (r *Router) Read(ctx context.Context, q Query) (View, error) {
 // merge adds the mounts below q.Path to what its tier tells.
 func (r *Router) merge(q *Query, v *View) {
 	names := r.mounts(q.Path)
-	if len(names) == 0 || q.Want == WantNothing {
+	if len(names) == 0 || q.Want == WantNothing || q.Want == WantEphemerals {
 		return
 	}
 	if q.Want != WantChildren {
@@ -247,8 +250,11 @@ func refusal(txn *Txn, i int, err error) *Pending {
 	return Completed(Receipt{Results: rs}, err)
 }
 
-// Follow places q behind `after` in the tier of q.Path.
+// Follow places q behind `after` in the tier of q.Path, or in each tree that it is about.
 func (r *Router) Follow(ctx context.Context, q Query, after *Pending) *Pending {
+	if ps := r.parts(&q); ps != nil {
+		return r.order.followAll(ctx, q.Session, ps, after)
+	}
 	_, t := r.Route(q.Path)
 	if len(r.mounts(q.Path)) == 0 {
 		return r.order.follow(ctx, t, q, after, nil)

@@ -84,15 +84,21 @@ const (
 	WantChildren             // and the Stat
 	WantACL                  // and the Stat; digest ids are redacted for callers without PermAdmin
 	WantNothing              // only freshness: ZooKeeper's sync
+	// WantDescendants is how many znodes there are below Query.Path, at any depth: View.Count.
+	WantDescendants
+	// WantEphemerals are the ephemerals of Query.Session: View.Children has their full paths. Query.Path is a plain prefix of
+	// those, which need not end where a name does; empty for all. It asks for no permission.
+	WantEphemerals
 )
 
 // Query is a read.
 type Query struct {
-	Path   string
-	Want   Want
-	Caller []Identity
-	Watch  *WatchSpec // armed atomically with the read, when the read succeeds (or is a WantStat that finds no znode)
-	Fresh  bool       // as new as a strong read, also on a route that answers from local memory
+	Path    string
+	Want    Want
+	Session SessionID // whose read it is, if somebody's: WantEphemerals needs it
+	Caller  []Identity
+	Watch   *WatchSpec // armed atomically with the read, when the read succeeds (or is a WantStat that finds no znode)
+	Fresh   bool       // as new as a strong read, also on a route that answers from local memory
 	// AtLeast holds the answer until this much of the commit order is applied here; the deadline is the context's.
 	AtLeast Zxid
 }
@@ -114,7 +120,8 @@ type View struct {
 	Zxid      Zxid          // what this member has applied of the replicated tree
 	Staleness time.Duration // upper bound of how old this state is; 0 for a linearizable read
 	Data      []byte        // shared: the caller must not change it
-	Children  []string      // names, sorted; shared: the caller must not change it
+	Children  []string      // names, sorted (WantEphemerals: paths); shared: the caller must not change it
+	Count     int32         // WantDescendants
 	ACL       []ACL
 	Stat      Stat
 	Armed     bool // the watch was armed

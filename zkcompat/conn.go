@@ -287,7 +287,7 @@ func (c *conn) follow(q tiers.Query, then func(tiers.Receipt, error)) {
 			after = nil
 		}
 	}
-	q.Caller = c.caller
+	q.Caller, q.Session = c.caller, c.session()
 	c.last = c.srv.cfg.Tier.Follow(context.Background(), q, after)
 	c.last.Then(then)
 }

@@ -21,8 +21,10 @@ func (c *conn) dispatch(body []byte) error {
 		return nil
 	case jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL, jute.OpDelete, jute.OpSetData, jute.OpSetACL, jute.OpCheck:
 		return c.change(s, d)
-	case jute.OpExists, jute.OpGetData, jute.OpGetChildren, jute.OpGetChildren2, jute.OpGetACL:
+	case jute.OpExists, jute.OpGetData, jute.OpGetChildren, jute.OpGetChildren2, jute.OpGetACL, jute.OpGetAllChildrenNumber:
 		return c.look(s, d)
+	case jute.OpGetEphemerals:
+		return c.ephemerals(s, d)
 	case jute.OpMulti:
 		return c.multi(s, d)
 	case jute.OpMultiRead:

@@ -1,6 +1,8 @@
 package zkcompat
 
 import (
+	"strings"
+
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/zkcompat/jute"
 )
@@ -33,6 +35,8 @@ func queryOf(q *jute.NodeOp) tiers.Query {
 		query.Want = tiers.WantChildren
 	case jute.OpGetACL:
 		query.Want = tiers.WantACL
+	case jute.OpGetAllChildrenNumber:
+		query.Want = tiers.WantDescendants
 	default:
 		query.Want = tiers.WantStat
 	}
@@ -52,6 +56,22 @@ func scopeOf(w tiers.Want) tiers.Scope {
 		return tiers.ScopeChildren
 	}
 	return tiers.ScopeData
+}
+
+// ephemerals lists those of the connection's session whose paths begin with a prefix; with no prefix to speak of, all.
+func (c *conn) ephemerals(s *slot, d *jute.Decoder) error {
+	prefix := d.NullString().S
+	if d.Err() != nil {
+		return c.garbled(s)
+	}
+	if t := strings.TrimFunc(prefix, func(r rune) bool { return r <= ' ' }); t == "" || t == "/" {
+		prefix = ""
+	}
+	if !c.open(s) {
+		return errGone
+	}
+	c.follow(tiers.Query{Path: prefix, Want: tiers.WantEphemerals}, func(r tiers.Receipt, err error) { c.answered(s, r, err) })
+	return nil
 }
 
 // multiRead places its parts as reads, each with an answer of its own. Their watch flags mean nothing.

@@ -75,12 +75,14 @@ func (s *slot) appendRecord(b []byte) []byte {
 		return appendStat(b, &v.Stat)
 	case jute.OpGetData:
 		return appendStat(jute.AppendBuffer(b, v.Data), &v.Stat)
-	case jute.OpGetChildren:
+	case jute.OpGetChildren, jute.OpGetEphemerals:
 		return appendChildren(b, v.Children)
 	case jute.OpGetChildren2:
 		return appendStat(appendChildren(b, v.Children), &v.Stat)
 	case jute.OpGetACL:
 		return appendStat(jute.AppendACLs(b, wireACL(v.ACL)), &v.Stat)
+	case jute.OpGetAllChildrenNumber:
+		return jute.AppendInt(b, v.Count)
 	case jute.OpSync:
 		return jute.AppendNullString(b, s.path)
 	case jute.OpMulti:

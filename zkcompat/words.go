@@ -158,7 +158,8 @@ var opWords = map[jute.Opcode]string{
 	jute.OpSetData: "SETD", jute.OpSetACL: "SETA", jute.OpExists: "EXIS", jute.OpGetData: "GETD", jute.OpGetACL: "GETA",
 	jute.OpGetChildren: "GETC", jute.OpGetChildren2: "GETC", jute.OpSync: "SYNC", jute.OpMulti: "MULT", jute.OpMultiRead: "MLTR",
 	jute.OpSetWatches: "SETW", jute.OpSetWatches2: "STW2", jute.OpAddWatch: "ADDW", jute.OpCheckWatches: "CHKW",
-	jute.OpRemoveWatches: "REMW", jute.OpCheck: "CHEC", jute.OpWhoAmI: "HOMI", jute.OpCloseSession: "CLOS",
+	jute.OpRemoveWatches: "REMW", jute.OpCheck: "CHEC", jute.OpWhoAmI: "HOMI", jute.OpGetEphemerals: "GETE",
+	jute.OpGetAllChildrenNumber: "GETACN", jute.OpCloseSession: "CLOS",
 }
 
 func lastOp(f *figures) string {

@@ -322,6 +322,63 @@ func TestACLs(t *testing.T) {
 	again.do(set("/bob", ""), jute.CodeNoAuth) // credentials are the connection's
 }
 
+func TestEphemeralsAndDescendants(t *testing.T) {
+	w := newWorld(t)
+	c, other := w.connect(), w.connect()
+	count := func(path string) jute.NodeOp { return jute.NodeOp{Op: jute.OpGetAllChildrenNumber, Path: path} }
+	counts := func(path string, want int32) {
+		t.Helper()
+		r := c.do(count(path), 0)
+		if n := r.Int(); n != want || r.Err() != nil || r.Decoder.Len() != 0 {
+			t.Errorf("%d znodes below %q, %v; want %d", n, path, r.Err(), want)
+		}
+	}
+	counts("/", 3)
+	for _, p := range []string{"/a", "/a/b", "/a/c"} {
+		c.do(create(p, ""), 0)
+	}
+	for _, p := range []string{"/a/b/2", "/a/b/1", "/ab"} {
+		q := create(p, "")
+		q.Flags = 1
+		c.do(q, 0)
+	}
+	counts("/a", 4)
+	counts("", 9)
+	counts("/a/b/1", 0)
+	c.do(count("/none"), jute.CodeNoNode)
+	c.do(count("/a/"), jute.CodeNoNode)
+	secret := create("/secret", "")
+	secret.ACL = []jute.ACL{{Perms: 30, Scheme: openACL[0].Scheme, ID: "anyone"}}
+	c.do(secret, 0)
+	c.do(count("/secret"), jute.CodeNoAuth)
+
+	list := func(c *raw, prefix jute.NullString, want ...string) {
+		t.Helper()
+		r := c.want(c.send(jute.OpGetEphemerals, jute.AppendNullString(nil, prefix)), 0)
+		if got := r.Strings(); got == nil || !slices.Equal(got, want) || r.Err() != nil || r.Decoder.Len() != 0 {
+			t.Errorf("ephemerals that begin with %q: %q, %v; want %q", prefix.S, got, r.Err(), want)
+		}
+	}
+	for _, all := range []string{"", "/", "  ", " /\t"} {
+		list(c, jute.NullString{S: all, Valid: true}, "/a/b/1", "/a/b/2", "/ab")
+	}
+	list(c, jute.NullString{}, "/a/b/1", "/a/b/2", "/ab")
+	list(c, jute.NullString{S: "/a/", Valid: true}, "/a/b/1", "/a/b/2")
+	list(c, jute.NullString{S: "/ab", Valid: true}, "/ab")
+	list(c, jute.NullString{S: " /ab", Valid: true})
+	list(other, jute.NullString{})
+
+	// Pipelined behind a write, it sees that.
+	q := create("/z", "")
+	q.Flags = 1
+	x := c.node(q)
+	y := c.send(jute.OpGetEphemerals, jute.AppendString(nil, "/z"))
+	c.want(x, 0)
+	if got := c.want(y, 0).Strings(); !slices.Equal(got, []string{"/z"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestFailedAuth(t *testing.T) {
 	w := newWorld(t)
 	for _, q := range []jute.AuthRequest{{Scheme: "world", Auth: []byte("anyone")}, {Scheme: "nobody", Auth: []byte{}}, {Scheme: "digest"}, {Scheme: "sasl"}} {

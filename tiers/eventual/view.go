@@ -157,6 +157,26 @@ func (v *view) ephemerals(session int64) (rs []*crdt.Record) {
 	return rs
 }
 
+// ephemeralPaths are those that are shown of a session's ephemerals, if they begin with prefix, sorted. Callers hold mu.
+func (v *view) ephemeralPaths(session int64, prefix string) (paths []string) {
+	for path := range v.owned[session] {
+		if strings.HasPrefix(path, prefix) && v.visible(v.records.Get(path)) {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// descendants counts the znodes below z. Callers hold mu.
+func (v *view) descendants(path string, z *znode) (n int) {
+	for name := range z.kids {
+		below := strings.TrimSuffix(path, "/") + "/" + name
+		n += 1 + v.descendants(below, v.znodes[below])
+	}
+	return n
+}
+
 // show makes the tree agree with a path's record. Callers hold mu.
 func (v *view) show(path string) {
 	r := v.records.Get(path)
@@ -250,7 +270,11 @@ func (v *view) read(q tiers.Query) (tiers.View, error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	a := tiers.View{Zxid: v.zxid()}
-	if q.Want == tiers.WantNothing {
+	switch q.Want {
+	case tiers.WantNothing:
+		return a, nil
+	case tiers.WantEphemerals:
+		a.Children = v.ephemeralPaths(int64(q.Session), q.Path)
 		return a, nil
 	}
 	path := q.Path
@@ -276,6 +300,8 @@ func (v *view) read(q tiers.Query) (tiers.View, error) {
 		}
 	case tiers.WantChildren:
 		a.Children = z.list()
+	case tiers.WantDescendants:
+		a.Count = int32(v.descendants(path, z))
 	case tiers.WantACL:
 		a.ACL = tiers.OpenACL
 	}

@@ -64,7 +64,7 @@ func Run(t *testing.T, h Harness) {
 	if h.Bubble == nil {
 		h.Bubble = func(t *testing.T, f func(*testing.T)) { f(t) }
 	}
-	for _, tests := range [][]test{basics, refusals, stats, modes, versions, multis, acls, watches, orders, sessions, members} {
+	for _, tests := range [][]test{basics, overviews, refusals, stats, modes, versions, multis, acls, watches, orders, sessions, members} {
 		for _, tt := range tests {
 			if tt.members > h.Members {
 				continue

@@ -112,6 +112,7 @@ func samples() map[jute.Opcode][]byte {
 		}),
 		jute.OpMultiRead:     jute.AppendMulti(nil, []jute.NodeOp{{Op: jute.OpGetData, Path: "/a"}, {Op: jute.OpGetChildren, Path: "/", Watch: true}}),
 		jute.OpAuth:          (&jute.AuthRequest{Scheme: "digest", Auth: []byte("a:b")}).Append(nil),
+		jute.OpGetEphemerals: jute.AppendNullString(nil, jute.NullString{S: "/a", Valid: true}),
 		jute.OpSync:          jute.AppendNullString(nil, jute.NullString{}),
 		jute.OpSetWatches:    (&jute.SetWatches{Since: 7, Data: []string{"/a", "/b"}, Exist: []string{}, Children: []string{""}}).Append(nil, false),
 		jute.OpSetWatches2:   (&jute.SetWatches{Data: []string{}, Exist: []string{}, Children: []string{}, Persistent: []string{"/"}, Recursive: []string{"/x"}}).Append(nil, true),
@@ -130,7 +131,7 @@ func samples() map[jute.Opcode][]byte {
 
 var nodeOps = []jute.Opcode{
 	jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL, jute.OpDelete, jute.OpExists, jute.OpGetData, jute.OpSetData,
-	jute.OpGetACL, jute.OpSetACL, jute.OpGetChildren, jute.OpGetChildren2, jute.OpCheck,
+	jute.OpGetACL, jute.OpSetACL, jute.OpGetChildren, jute.OpGetChildren2, jute.OpCheck, jute.OpGetAllChildrenNumber,
 }
 
 // decode reads a request as a server does, and encodes what it read.
@@ -147,7 +148,7 @@ func decode(op jute.Opcode, b []byte) ([]byte, error) {
 		var q jute.AuthRequest
 		err := q.Decode(d)
 		return q.Append(nil), err
-	case jute.OpSync:
+	case jute.OpSync, jute.OpGetEphemerals:
 		q := d.NullString()
 		return jute.AppendNullString(nil, q), d.Err()
 	case jute.OpSetWatches, jute.OpSetWatches2:

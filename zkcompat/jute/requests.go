@@ -29,7 +29,7 @@ func (o *NodeOp) Decode(d *Decoder) error {
 		o.ACL, o.Version = d.ACLs(), d.Int()
 	case OpExists, OpGetData, OpGetChildren, OpGetChildren2:
 		o.Watch = d.Bool()
-	case OpGetACL:
+	case OpGetACL, OpGetAllChildrenNumber:
 	default:
 		d.fail(ErrOp)
 	}

@@ -14,6 +14,8 @@ import (
 // a restore builds it from the paths.
 type children struct {
 	names map[string]struct{} // guarded by Tree.mu
+	up    *children           // the list that its znode stands in; nil: the root's own. Never changes
+	below int                 // znodes below its own, at any depth. Guarded by Tree.mu
 
 	sorted atomic.Pointer[[]string] // of names as they are; nil after a change. Readers set it, holding Tree.mu shared
 
@@ -24,10 +26,28 @@ type children struct {
 	gone  bool     // a name of last was removed after it was made
 }
 
-func newChildren() *children { return &children{names: make(map[string]struct{})} }
+func newChildren(up *children) *children {
+	return &children{names: make(map[string]struct{}), up: up}
+}
+
+// count counts znodes that came (or, negative, left) into all lists from this one up.
+func (c *children) count(n int) {
+	for ; c != nil; c = c.up {
+		c.below += n
+	}
+}
+
+// descendants is how many znodes are below the one whose list this is.
+func (c *children) descendants() int {
+	if c == nil {
+		return 0
+	}
+	return c.below
+}
 
 func (c *children) add(name string) {
 	c.names[name] = struct{}{}
+	c.count(1)
 	c.sorted.Store(nil)
 	switch {
 	case c.last == nil:
@@ -40,6 +60,7 @@ func (c *children) add(name string) {
 
 func (c *children) remove(name string) {
 	delete(c.names, name)
+	c.count(-1)
 	c.sorted.Store(nil)
 	c.gone = c.last != nil
 }

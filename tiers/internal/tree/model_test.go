@@ -357,6 +357,15 @@ func (m *model) compare(t *testing.T, tr *Tree, when string) {
 		if v, _ = tr.Read(tiers.Query{Path: path, Want: tiers.WantChildren, Caller: super}); !slices.Equal(v.Children, kids) {
 			t.Fatalf("%s: the children of %s are %v, the model says %v", when, path, v.Children, kids)
 		}
+		below := int32(0)
+		for other := range m.znodes {
+			if other != path && strings.HasPrefix(other, strings.TrimSuffix(path, "/")+"/") {
+				below++
+			}
+		}
+		if v, err = tr.Read(tiers.Query{Path: path, Want: tiers.WantDescendants, Caller: super}); err != nil || v.Count != below {
+			t.Fatalf("%s: %d below %s, %v; the model says %d", when, v.Count, path, err, below)
+		}
 		bytes += len(want.data)
 		if want.stat.EphemeralOwner != 0 {
 			ephemerals[want.stat.EphemeralOwner]++
@@ -365,6 +374,7 @@ func (m *model) compare(t *testing.T, tr *Tree, when string) {
 	all := 0
 	for id := range m.sessions {
 		all += ephemerals[id]
+		m.compareEphemerals(t, tr, id, when)
 		if info, status := tr.Session(id); status != SessionLive || info.Host != m.sessions[id] || info.Ephemerals != ephemerals[id] {
 			t.Fatalf("%s: session %v: %+v %v, the model says %v with %d ephemerals", when, id, info, status, m.sessions[id], ephemerals[id])
 		}
@@ -384,5 +394,22 @@ func (m *model) compare(t *testing.T, tr *Tree, when string) {
 	}
 	if len(tr.acls) != len(lists) {
 		t.Fatalf("%s: %d ACLs are kept for %d", when, len(tr.acls), len(lists))
+	}
+}
+
+func (m *model) compareEphemerals(t *testing.T, tr *Tree, id tiers.SessionID, when string) {
+	t.Helper()
+	for _, prefix := range []string{"", "/", "/a", "/a/x", "/a/x-", "/b/"} {
+		var want []string
+		for path, z := range m.znodes {
+			if z.stat.EphemeralOwner == id && strings.HasPrefix(path, prefix) {
+				want = append(want, path)
+			}
+		}
+		slices.Sort(want)
+		v, err := tr.Read(tiers.Query{Path: prefix, Want: tiers.WantEphemerals, Session: id})
+		if err != nil || !slices.Equal(v.Children, want) {
+			t.Fatalf("%s: session %v has %q beginning with %q, %v; the model says %q", when, id, v.Children, prefix, err, want)
+		}
 	}
 }

@@ -59,7 +59,7 @@ func (a *applying) create(op *tiers.Op, r *tiers.Result) error {
 	}
 	p.pzxid = a.z
 	if p.kids == nil {
-		p.kids = newChildren()
+		p.kids = newChildren(a.listOf(parentPath))
 	}
 	z := &state{
 		data: bytes.Clone(op.Data), acl: a.intern(list), // a clone: the log entry's memory is not kept for a part of it

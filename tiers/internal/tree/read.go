@@ -15,7 +15,11 @@ func (t *Tree) Read(q tiers.Query) (tiers.View, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	v := tiers.View{Zxid: t.zxid}
-	if q.Want == tiers.WantNothing {
+	switch q.Want {
+	case tiers.WantNothing:
+		return v, nil
+	case tiers.WantEphemerals:
+		v.Children = t.ephemeralsOf(q.Session, q.Path)
 		return v, nil
 	}
 	path := q.Path
@@ -35,6 +39,8 @@ func (t *Tree) Read(q tiers.Query) (tiers.View, error) {
 		v.Data = z.data
 	case tiers.WantChildren:
 		v.Children = z.kids.list()
+	case tiers.WantDescendants:
+		v.Count = int32(z.kids.descendants())
 	case tiers.WantACL:
 		v.ACL = z.acl.redacted(q.Caller)
 	}
@@ -49,7 +55,7 @@ func readable(z *state, path string, q *tiers.Query) error {
 		perms |= tiers.PermAdmin // either will do
 	}
 	switch {
-	case q.Want > tiers.WantNothing, q.Want == tiers.WantStat && strings.IndexByte(path, 0) >= 0:
+	case q.Want > tiers.WantEphemerals, q.Want == tiers.WantStat && strings.IndexByte(path, 0) >= 0:
 		return tiers.ErrBadArguments
 	case z == nil:
 		return tiers.ErrNoNode

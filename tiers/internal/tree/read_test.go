@@ -33,7 +33,7 @@ func TestReads(t *testing.T) {
 		{tiers.Query{Path: "/secret"}, tiers.ErrNoAuth},
 		{tiers.Query{Path: "/secret", Want: tiers.WantChildren}, tiers.ErrNoAuth},
 		{tiers.Query{Path: "/secret", Want: tiers.WantData, Caller: []tiers.Identity{alice}}, nil},
-		{tiers.Query{Path: "/a", Want: tiers.WantNothing + 1}, tiers.ErrBadArguments},
+		{tiers.Query{Path: "/a", Want: tiers.WantEphemerals + 1}, tiers.ErrBadArguments},
 	} {
 		v, err := d.Read(row.q)
 		var oe *tiers.OpError
@@ -183,7 +183,7 @@ func TestEverythingAtOnce(t *testing.T) {
 func TestChildList(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(4, 2))
 	for range 30 {
-		c, names := newChildren(), map[string]bool{}
+		c, names := newChildren(nil), map[string]bool{}
 		reads := 1 + rnd.IntN(60) // seldom or often
 		for range 2000 {
 			name := fmt.Sprint(rnd.IntN(150))

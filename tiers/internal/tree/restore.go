@@ -224,14 +224,24 @@ func (l *loader) connect() error {
 			return false
 		}
 		if p.kids == nil {
-			p.kids = newChildren() // nobody has seen the state yet
+			p.kids = newChildren(nil) // nobody has seen the state yet
 		}
-		p.kids.add(path[lastSlash(path)+1:])
+		p.kids.names[path[lastSlash(path)+1:]] = struct{}{}
 		return true
 	})
 	if err != nil {
 		return err
 	}
+	l.znodes.each(func(path string, z *state) bool {
+		if z.kids != nil {
+			z.kids.up = l.listOf(path)
+		}
+		return true
+	})
+	l.znodes.each(func(_ string, z *state) bool {
+		z.kids.count(z.kids.len())
+		return true
+	})
 	l.sessions.each(func(id tiers.SessionID, _ *session) bool {
 		if l.ended.has(id) {
 			err = fmt.Errorf("%w: session %v lives, and has ended", ErrCorrupt, id)

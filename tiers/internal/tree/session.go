@@ -3,6 +3,7 @@ package tree
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/strata-coord/strata/tiers"
@@ -56,6 +57,22 @@ func (t *Tree) EachSession(f func(SessionInfo) bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	t.sessions.each(func(id tiers.SessionID, s *session) bool { return f(s.info(id)) })
+}
+
+// ephemeralsOf are the paths of a session's ephemerals that begin with prefix, sorted; nil if there are none. Callers hold mu at
+// least shared.
+func (t *Tree) ephemeralsOf(id tiers.SessionID, prefix string) (paths []string) {
+	s := t.sessions.get(id)
+	if s == nil {
+		return nil
+	}
+	for path := range s.owned {
+		if strings.HasPrefix(path, prefix) {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 // OnSessionEnd has f called at each session's end, by the applier, when the txn that ended it is applied and its events are

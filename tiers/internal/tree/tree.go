@@ -92,7 +92,8 @@ func newContent() content {
 func New() *Tree {
 	t := &Tree{hub: watch.New(), content: newContent()}
 	readOnly := []tiers.ACL{{Perms: tiers.PermRead, Who: tiers.Identity{Scheme: "world", ID: "anyone"}}}
-	root, zk := newChildren(), newChildren()
+	root := newChildren(nil)
+	zk := newChildren(root)
 	t.set("/", &state{data: []byte{}, acl: t.intern(tiers.OpenACL), kids: root}, nil)
 	t.set("/zookeeper", &state{data: []byte{}, acl: t.intern(tiers.OpenACL), kids: zk}, root)
 	t.set(configPath, &state{data: []byte{}, acl: t.intern(readOnly), aversion: -1}, zk)

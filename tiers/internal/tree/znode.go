@@ -89,6 +89,14 @@ func (t *Tree) set(path string, now *state, siblings *children) (old *state) {
 	return old
 }
 
+// listOf is the child list that a znode stands in; nil for the root.
+func (t *Tree) listOf(path string) *children {
+	if path == "/" {
+		return nil
+	}
+	return t.znodes.get(parentOf(path)).kids
+}
+
 // edit is set for a txn: it remembers the step.
 func (t *Tree) edit(path string, now *state, siblings *children) {
 	old := t.set(path, now, siblings)
