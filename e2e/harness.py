@@ -195,6 +195,13 @@ class Member:
         with urllib.request.urlopen("http://%s/v1/status" % self.admin, timeout=5) as r:
             return json.load(r)
 
+    def word(self, word):
+        """The answer to a four-letter word."""
+        host, _, port = self.zk.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as c:
+            c.sendall(word.encode())
+            return b"".join(iter(lambda: c.recv(65536), b"")).decode()
+
     def tail(self):
         with open(self.log) as f:
             return "".join(f.readlines()[-40:])
