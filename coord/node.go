@@ -338,6 +338,10 @@ func (n *Node) ReadyErr() error {
 	return nil
 }
 
+// ReadOnly tells that the member has been without a majority for about two seconds, longer than an election takes: strong routes can't be
+// written, and are shown to readers that ask for it (tiers.Query.Local) as they were.
+func (n *Node) ReadOnly() bool { return n.strong.ReadOnly() }
+
 // Session is the node's own session, for recipes. It is opened at first use, and again when it was lost.
 func (n *Node) Session(ctx context.Context) (*Session, error) {
 	n.mu.Lock()

@@ -15,6 +15,8 @@ type Status struct {
 	Address string `json:"address"` // under which the other members reach it
 	Ready   bool   `json:"ready"`
 	Reason  string `json:"reason,omitempty"` // why it is not ready
+	// ReadOnly: see Node.ReadOnly.
+	ReadOnly bool `json:"read_only"`
 
 	RaftState     string `json:"raft_state"`     // leader, follower, candidate, shutdown
 	Leader        string `json:"leader"`         // name; empty: none is known
@@ -102,7 +104,7 @@ func (n *Node) Status() Status {
 	age, known := n.strong.Freshness()
 	hosted, opened := n.sessions.Stats()
 	s := Status{
-		Member: n.cfg.Name, Role: n.cfg.Role, Address: n.cfg.Advertise, Ready: true,
+		Member: n.cfg.Name, Role: n.cfg.Role, Address: n.cfg.Advertise, Ready: true, ReadOnly: n.ReadOnly(),
 		RaftState: strings.ToLower(r.State), Leader: r.Leader, LeaderAddress: leaderAddr, Term: r.Term,
 		CommitIndex: r.CommitIndex, AppliedIndex: r.Applied, Zxid: int64(r.Zxid), Staleness: age, StalenessKnown: known,
 		Routes: slices.Clone(n.cfg.Routes), Sessions: SessionsStatus{Hosted: hosted, Local: hosted - opened, Opened: opened},

@@ -99,6 +99,11 @@ type Query struct {
 	Caller  []Identity
 	Watch   *WatchSpec // armed atomically with the read, when the read succeeds (or is a WantStat that finds no znode)
 	Fresh   bool       // as new as a strong read, also on a route that answers from local memory
+	// Local lets a member in read-only mode (it has been without a majority for a while) answer from what it has applied, a prefix
+	// of the commit order whose age is View.Staleness; also a read that waits for the majority when the mode begins. What can't be
+	// answered so, as it is Fresh or AtLeast is not reached, is then refused at once, with ErrUnavailable. With a majority, and
+	// where nothing needs one, it changes nothing. All reads of a session set it alike.
+	Local bool
 	// AtLeast holds the answer until this much of the commit order is applied here; the deadline is the context's.
 	AtLeast Zxid
 }

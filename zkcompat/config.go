@@ -20,6 +20,10 @@ type Config struct {
 	// Ready tells why clients cannot be served now: they are sent away at the handshake, to try another member. Nil: always ready.
 	Ready func() error
 
+	// ReadOnly tells whether the member is in read-only mode: it has been without a majority for longer than an election takes. Called for
+	// every request that may write, so it must be cheap. Nil: never.
+	ReadOnly func() bool
+
 	// Tick and the bounds of session timeouts are only reported (by the word conf): Sessions negotiates. Zero: 2 s, 2 and 20 ticks.
 	Tick, MinTimeout, MaxTimeout time.Duration
 
@@ -37,11 +41,13 @@ type Config struct {
 
 // ServerInfo is what the four-letter words tell about a member. What is zero is told as zero.
 type ServerInfo struct {
-	Mode    string // leader, follower, observer, standalone; empty: not serving
-	Version string // of the program, as it shows itself to operators: digits, letters, dots, dashes
-	Built   time.Time
-	ID      int64 // the member's number
-	Started time.Time
+	Mode string // leader, follower, observer, standalone; empty: not serving
+	// ReadOnly: the member is in read-only mode; Mode is the part that it plays otherwise.
+	ReadOnly bool
+	Version  string // of the program, as it shows itself to operators: digits, letters, dots, dashes
+	Built    time.Time
+	ID       int64 // the member's number
+	Started  time.Time
 
 	Zxid       tiers.Zxid // applied here
 	Znodes     int
@@ -68,6 +74,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
+	}
+	if c.ReadOnly == nil {
+		c.ReadOnly = func() bool { return false }
 	}
 	if c.Tick <= 0 {
 		c.Tick = 2 * time.Second

@@ -61,6 +61,9 @@ func (s *Server) isro(*conn) string {
 	if s.cfg.Ready() != nil {
 		return "null"
 	}
+	if s.cfg.ReadOnly() {
+		return "ro"
+	}
 	return "rw"
 }
 

@@ -85,7 +85,7 @@ func (v *server) serverInfo() zkcompat.ServerInfo {
 		return i
 	}
 	n := node.Status()
-	i.Mode = mode(n)
+	i.Mode, i.ReadOnly = mode(n), n.ReadOnly
 	i.Zxid, i.Znodes, i.Ephemerals, i.DataBytes = tiers.Zxid(n.Zxid), n.Tree.Znodes, n.Tree.Ephemerals, n.Tree.DataBytes
 	i.Sessions, i.Watches = n.Tree.Sessions, n.Watches
 	if n.RaftState == "leader" {

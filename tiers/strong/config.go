@@ -49,6 +49,8 @@ type Config struct {
 	TouchInterval time.Duration
 	// FreshInterval is how often a member that is asked for its staleness learns the commit index. Default 200ms.
 	FreshInterval time.Duration
+	// ReadOnlyAfter is for how long no majority can be confirmed before read-only mode begins. Default ten Heartbeats: elections are shorter.
+	ReadOnlyAfter time.Duration
 	// MaxTxn bounds the encoded size of one txn in bytes. Default 4 MiB.
 	MaxTxn int
 
@@ -88,6 +90,7 @@ func (c *Config) setDefaults() error {
 	setDuration(&c.Patience, 5*time.Second)
 	setDuration(&c.TouchInterval, 250*time.Millisecond)
 	setDuration(&c.FreshInterval, 200*time.Millisecond)
+	setDuration(&c.ReadOnlyAfter, 10*c.Heartbeat)
 	if c.MaxTxn == 0 {
 		c.MaxTxn = 4 << 20
 	}

@@ -119,7 +119,11 @@ func (t *Tier) readAll(fs []*follower) []answer {
 	}
 	as := make([]answer, len(fs))
 	for i, f := range fs {
+		age, _ := t.Freshness() // before the read, so that it holds for what the read sees
 		as[i].view, as[i].err = t.tree.Read(f.query)
+		if f.shown {
+			as[i].view.Staleness = age
+		}
 	}
 	return as
 }

@@ -54,6 +54,7 @@ type follower struct {
 	after   uint64 // own txn that must be applied first
 	before  uint64 // own txns with greater numbers must not be applied yet
 	taken   bool   // guarded by outbox.mu; somebody runs or fails it
+	shown   bool   // guarded by outbox.mu until it is taken; it is answered in read-only mode: its View tells its age
 
 	queuedAt time.Time
 }
@@ -144,6 +145,18 @@ func (o *outbox) followLinear(f *follower) error {
 func (o *outbox) take(f *follower) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.claim(f)
+}
+
+// takeUnlessShown is take, but for a read that needs no round any more.
+func (o *outbox) takeUnlessShown(f *follower) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !f.shown && o.claim(f)
+}
+
+// claim is take for callers that hold mu.
+func (o *outbox) claim(f *follower) bool {
 	if f.taken {
 		return false
 	}
@@ -160,6 +173,24 @@ func (o *outbox) dropTaken() {
 		i++
 	}
 	o.linear = o.linear[i:]
+}
+
+// locals are the linearizable reads with Local that still wait.
+func (o *outbox) locals() (fs []*follower) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range o.linear {
+		if f.query.Local && !f.taken && !f.shown {
+			fs = append(fs, f)
+		}
+	}
+	return fs
+}
+
+func (o *outbox) show(f *follower) {
+	o.mu.Lock()
+	f.shown = f.shown || !f.taken
+	o.mu.Unlock()
 }
 
 // placedBefore claims the linearizable reads that came before own txn n was submitted. The log itself proves them fresh: n was
@@ -198,13 +229,7 @@ func (o *outbox) answer(n uint64) (p *tiers.Pending, reads []*follower) {
 	if n >= o.cursor {
 		o.cursor = n + 1
 	}
-	for _, f := range o.behind[n] {
-		if !f.taken {
-			f.taken = true
-			reads = append(reads, f)
-		}
-	}
-	delete(o.behind, n)
+	reads = o.release(nil, n)
 	o.dropTaken()
 	return p, reads
 }
@@ -271,10 +296,9 @@ func (o *outbox) skipTo(n uint64) (unknown []*tiers.Pending, reads []*follower) 
 	}
 	o.answered = max(o.answered, n)
 	o.cursor = max(o.cursor, n+1)
-	for m, fs := range o.behind {
+	for m := range o.behind {
 		if m <= n {
-			reads = append(reads, fs...)
-			delete(o.behind, m)
+			reads = o.release(reads, m)
 		}
 	}
 	return unknown, reads
@@ -282,7 +306,8 @@ func (o *outbox) skipTo(n uint64) (unknown []*tiers.Pending, reads []*follower) 
 
 // overdue splits what has waited since before t. refused were never sent: they are out of the order, and nothing ever happened
 // to them. unknown were sent and keep their place. reads are linearizable reads without an answer, claimed for the caller to
-// fail; orphans are local reads that waited for a refused txn, for the caller to run.
+// fail; orphans are local reads that waited for one of those txns, for the caller to run: the order of answers is kept, and what
+// a txn of unknown outcome will do is not known to them either.
 func (o *outbox) overdue(t time.Time) (refused []ownTxn, unknown []*tiers.Pending, reads, orphans []*follower) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -295,13 +320,14 @@ func (o *outbox) overdue(t time.Time) (refused []ownTxn, unknown []*tiers.Pendin
 			break
 		}
 		unknown = append(unknown, x.pending)
+		orphans = o.release(orphans, x.number)
 	}
 	// Only a suffix can go, as numbers stay without gaps: it goes when all of it is overdue.
 	if i < len(o.own) && !o.own[len(o.own)-1].queuedAt.After(t) {
-		orphans = o.refuse(i, &refused)
+		orphans = o.refuse(i, &refused, orphans)
 	}
 	for _, f := range o.linear {
-		if !f.taken && !f.queuedAt.After(t) {
+		if !f.taken && !f.shown && !f.queuedAt.After(t) {
 			f.taken = true
 			reads = append(reads, f)
 		}
@@ -310,17 +336,28 @@ func (o *outbox) overdue(t time.Time) (refused []ownTxn, unknown []*tiers.Pendin
 	return refused, unknown, reads, orphans
 }
 
+// release claims the local reads behind own txn n. Callers hold mu.
+func (o *outbox) release(to []*follower, n uint64) []*follower {
+	for _, f := range o.behind[n] {
+		if !f.taken {
+			f.taken = true
+			to = append(to, f)
+		}
+	}
+	delete(o.behind, n)
+	return to
+}
+
 // refuse removes own[i:], which was never sent. Callers hold mu.
-func (o *outbox) refuse(i int, refused *[]ownTxn) (orphans []*follower) {
+func (o *outbox) refuse(i int, refused *[]ownTxn, orphans []*follower) []*follower {
 	*refused = append(*refused, o.own[i:]...)
 	o.next = o.own[i].number
 	clear(o.own[i:])
 	o.own = o.own[:i]
 	o.cursor = min(o.cursor, o.next)
-	for n, fs := range o.behind {
+	for n := range o.behind {
 		if n >= o.next {
-			orphans = append(orphans, fs...)
-			delete(o.behind, n)
+			orphans = o.release(orphans, n)
 		}
 	}
 	for _, f := range o.linear {

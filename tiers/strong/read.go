@@ -61,6 +61,9 @@ func (t *Tier) refuse(now time.Time) error {
 
 // Follow places q; see outbox.
 func (t *Tier) Follow(ctx context.Context, q tiers.Query, after *tiers.Pending) *tiers.Pending {
+	if q.Local && t.ReadOnly() {
+		return t.followReadOnly(ctx, q, after)
+	}
 	now := time.Now()
 	if err := t.refuse(now); err != nil {
 		return tiers.Completed(tiers.Receipt{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "read", Path: q.Path, Err: err})
@@ -78,9 +81,12 @@ func (t *Tier) followFresh(f *follower, now time.Time) {
 		f.pending.Complete(tiers.Receipt{}, err)
 		return
 	}
+	if f.query.Local && t.ReadOnly() { // it began before the read was placed
+		t.releaseLocal()
+	}
 	t.rounds.join(now.Add(t.cfg.Patience), func(index uint64, begun time.Time, err error) {
 		if err != nil {
-			if t.outbox.take(f) {
+			if t.outbox.takeUnlessShown(f) {
 				f.pending.Complete(tiers.Receipt{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "read", Path: f.query.Path, Err: err})
 			}
 			return
@@ -164,6 +170,7 @@ func (t *Tier) freshAt(begun time.Time) {
 			return
 		}
 		if t.fresh.CompareAndSwap(old, &begun) {
+			t.endReadOnly()
 			return
 		}
 	}

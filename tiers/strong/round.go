@@ -75,6 +75,9 @@ func (r *rounds) putBack(ws []roundWaiter, now time.Time) (late []roundWaiter) {
 
 // runRounds runs one round after the other while somebody waits.
 func (t *Tier) runRounds(ctx context.Context) {
+	moved := t.lead.changed()
+	tenure, end := t.tenure(ctx, moved)
+	defer func() { end(nil) }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,10 +91,15 @@ func (t *Tier) runRounds(ctx context.Context) {
 		if len(ws) == 0 {
 			continue
 		}
-		moved := t.lead.changed()
+		if now := t.lead.changed(); now != moved {
+			end(nil)
+			moved = now
+			tenure, end = t.tenure(ctx, moved)
+		}
 		begun := time.Now()
-		index, err := t.readIndex(ctx)
+		index, err := t.readIndex(tenure)
 		if err == nil {
+			t.mode.confirmed()
 			for _, w := range ws {
 				w.f(index, begun, nil)
 			}
@@ -107,6 +115,21 @@ func (t *Tier) runRounds(ctx context.Context) {
 		}
 		t.rounds.signal()
 	}
+}
+
+var errMoved = errors.New("the leader has changed")
+
+// tenure is a context that ends with moved: a leader that has fallen silent is not waited for once there is another.
+func (t *Tier) tenure(ctx context.Context, moved <-chan struct{}) (context.Context, context.CancelCauseFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	t.work.Go(func() {
+		select {
+		case <-moved:
+			end(errMoved)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, end
 }
 
 // readIndex runs one round, here or at the leader.

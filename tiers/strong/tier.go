@@ -42,6 +42,7 @@ type Tier struct {
 	lead     *leadership
 	touches  *touches
 	beats    *beats
+	mode     *mode
 
 	number    atomic.Uint32 // this member's number; 0 until registered
 	hasNumber chan struct{} // closed when number is set
@@ -82,7 +83,7 @@ func Open(cfg Config) (*Tier, error) {
 	t := &Tier{
 		cfg: cfg, log: cfg.Logger, stores: stores,
 		tree: tree.New(), outbox: newOutbox(), proposer: newProposer(), rounds: newRounds(),
-		lead: newLeadership(), touches: newTouches(), beats: newBeats(), hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
+		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
 	}
 	t.tree.OnSessionEnd(func(id tiers.SessionID) {
 		t.touches.forget(id)
@@ -111,7 +112,7 @@ func Open(cfg Config) (*Tier, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.stop = cancel
 	for _, f := range []func(context.Context){
-		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.janitor, t.stayFresh, t.beat,
+		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.janitor, t.stayFresh, t.watchMode, t.beat,
 	} {
 		t.work.Go(func() { f(ctx) })
 	}

@@ -27,6 +27,8 @@ type touches struct {
 	heard map[tiers.SessionID]time.Time
 	// since is when this member began to hear; nothing in heard is older, and who is absent may have been heard then.
 	since time.Time
+	// now asks for a batch before its time; capacity 1.
+	now chan struct{}
 }
 
 func newTouches() *touches {
@@ -35,6 +37,7 @@ func newTouches() *touches {
 		renewed: make(map[tiers.SessionID]time.Time),
 		heard:   make(map[tiers.SessionID]time.Time),
 		since:   time.Now(),
+		now:     make(chan struct{}, 1),
 	}
 }
 
@@ -47,6 +50,14 @@ type touched struct {
 
 func ageMillis(d time.Duration) int64 {
 	return int64((max(d, 0) + time.Millisecond - 1) / time.Millisecond)
+}
+
+// sendNow has the next batch sent at once.
+func (s *touches) sendNow() {
+	select {
+	case s.now <- struct{}{}:
+	default:
+	}
 }
 
 func (s *touches) touch(id tiers.SessionID, at time.Time) {
@@ -114,8 +125,9 @@ func (t *Tier) sendTouches(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			t.sendTouchBatch(ctx)
+		case <-t.touches.now:
 		}
+		t.sendTouchBatch(ctx)
 	}
 }
 

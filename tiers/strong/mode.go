@@ -1,0 +1,145 @@
+package strong
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/strata-coord/strata/tiers"
+)
+
+// mode is whether this member is in read-only mode: for Config.ReadOnlyAfter no round (round.go) has shown it that a leader with
+// a majority is there. stayFresh sees to it that there is a round several times a second, whoever leads.
+//
+// It begins by silence and ends by the first round whose index is applied here: then writes find a leader, and a linearizable
+// read has no past to catch up with. It is about who may be answered without the majority: nothing is decided by it.
+type mode struct {
+	readOnly atomic.Bool // written under mu
+
+	mu      sync.Mutex
+	heard   bool          // a round was confirmed since the last tick of watchMode; guarded by mu
+	changed chan struct{} // closed, and replaced, when readOnly changes; guarded by mu
+}
+
+func newMode() *mode { return &mode{changed: make(chan struct{})} }
+
+// confirmed notes a round.
+func (m *mode) confirmed() {
+	m.mu.Lock()
+	m.heard = true
+	m.mu.Unlock()
+}
+
+func (m *mode) takeHeard() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was := m.heard
+	m.heard = false
+	return was
+}
+
+// set returns whether that is a change. It does not begin when a round was confirmed meanwhile.
+func (m *mode) set(readOnly bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.readOnly.Load() == readOnly || readOnly && m.heard {
+		return false
+	}
+	m.readOnly.Store(readOnly)
+	close(m.changed)
+	m.changed = make(chan struct{})
+	return true
+}
+
+// ReadOnly tells that this member has not been able to confirm a majority for Config.ReadOnlyAfter. Queries with Local are then
+// answered from its own tree. A member that has not caught up since its start is not in read-only mode: it has nothing to show.
+func (t *Tier) ReadOnly() bool { return t.mode.readOnly.Load() }
+
+// ReadOnlyChanged is closed at the next change of ReadOnly.
+func (t *Tier) ReadOnlyChanged() <-chan struct{} {
+	t.mode.mu.Lock()
+	defer t.mode.mu.Unlock()
+	return t.mode.changed
+}
+
+// watchMode begins the mode. Time in which this process did not run does not count as silence.
+func (t *Tier) watchMode(ctx context.Context) {
+	every := t.cfg.ReadOnlyAfter / 8
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var silent time.Duration
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		silent += min(now.Sub(last), 2*every)
+		last = now
+		if t.mode.takeHeard() || t.fresh.Load() == nil {
+			silent = 0
+		}
+		if silent >= t.cfg.ReadOnlyAfter && t.mode.set(true) {
+			t.log.Warn("read-only mode begins: no majority could be confirmed", "for", silent.Round(time.Millisecond), "why", t.unavailable(), "zxid", t.tree.Zxid())
+			t.releaseLocal()
+		}
+	}
+}
+
+// endReadOnly is called when a round's index is applied here.
+func (t *Tier) endReadOnly() {
+	if t.mode.readOnly.Load() && t.mode.set(false) {
+		t.log.Info("read-only mode ends: a majority is back, and this member has caught up", "zxid", t.tree.Zxid())
+		t.touches.sendNow()
+	}
+}
+
+// releaseLocal answers the reads with Local that still wait for a round.
+func (t *Tier) releaseLocal() {
+	for _, f := range t.outbox.locals() {
+		if err := t.beyondLocal(&f.query); err != nil {
+			if t.outbox.take(f) {
+				f.pending.Complete(tiers.Receipt{Zxid: t.tree.Zxid()}, err)
+			}
+			continue
+		}
+		t.outbox.show(f)
+		if waits, _ := t.outbox.followLocal(f); !waits {
+			t.runPlaced(f)
+		}
+	}
+}
+
+// beyondLocal says why q, with Local, can't be answered in read-only mode; nil if it can.
+func (t *Tier) beyondLocal(q *tiers.Query) error {
+	switch {
+	case q.Fresh:
+		return &tiers.OpError{Op: "read", Path: q.Path, Err: t.unavailable()}
+	case q.AtLeast > t.tree.Zxid():
+		err := fmt.Errorf("%w: at %v, not %v", t.unavailable(), t.tree.Zxid(), q.AtLeast)
+		return &tiers.OpError{Op: "read", Path: q.Path, Err: err}
+	}
+	return nil
+}
+
+// followReadOnly is Follow of a query with Local in read-only mode: it waits for the txn before it, and never for a majority.
+func (t *Tier) followReadOnly(ctx context.Context, q tiers.Query, after *tiers.Pending) *tiers.Pending {
+	if err := t.beyondLocal(&q); err != nil {
+		return tiers.Completed(tiers.Receipt{Zxid: t.tree.Zxid()}, err)
+	}
+	f := &follower{query: q, pending: new(tiers.Pending), queuedAt: time.Now(), shown: true}
+	f.after, _ = t.outbox.placeOf(after)
+	switch waits, err := t.outbox.followLocal(f); {
+	case err != nil:
+		f.pending.Complete(tiers.Receipt{}, err)
+	case !waits:
+		fs := []*follower{f}
+		completeReads(fs, t.readAll(fs))
+	}
+	endWith(ctx, f.pending)
+	return f.pending
+}
