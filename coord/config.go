@@ -72,6 +72,10 @@ type Config struct {
 	// MinSessionTimeout and MaxSessionTimeout clamp what clients ask for. Default 2 and 20 ticks.
 	MinSessionTimeout, MaxSessionTimeout time.Duration
 
+	// ContainerCheckInterval is how often the leader looks for containers without children and TTL znodes whose time is over, down to
+	// tens of milliseconds. Default 60s. It is the leader's that counts: give all members the same.
+	ContainerCheckInterval time.Duration
+
 	Logger *slog.Logger
 	// Network replaces the operating system's, for tests.
 	Network peernet.Network
@@ -91,6 +95,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("coord: Config.BootstrapExpect is %d: a cluster has at least one voter", c.BootstrapExpect)
 	case c.Role != "" && c.Role != Voter && c.Role != Replica:
 		return fmt.Errorf("coord: Config.Role %q: a member is a %s or a %s", c.Role, Voter, Replica)
+	case c.ContainerCheckInterval < 0:
+		return fmt.Errorf("coord: Config.ContainerCheckInterval %v can't be negative", c.ContainerCheckInterval)
 	case c.Tick < 0, c.MinSessionTimeout < 0, c.MaxSessionTimeout < 0:
 		return errors.New("coord: Config.Tick, MinSessionTimeout and MaxSessionTimeout can't be negative")
 	}

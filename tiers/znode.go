@@ -89,6 +89,8 @@ const (
 	Container
 	PersistentTTL
 	PersistentSequentialTTL
+	// ContainerSequential has no flag: it is what ZooKeeper's createContainer makes with a sequential one.
+	ContainerSequential
 )
 
 // IsEphemeral tells whether the znode belongs to its session and ends with it.
@@ -96,8 +98,11 @@ func (m CreateMode) IsEphemeral() bool { return m == Ephemeral || m == Ephemeral
 
 // IsSequential tells whether the parent's creation counter is appended to the name.
 func (m CreateMode) IsSequential() bool {
-	return m == PersistentSequential || m == EphemeralSequential || m == PersistentSequentialTTL
+	return m == PersistentSequential || m == EphemeralSequential || m == PersistentSequentialTTL || m == ContainerSequential
 }
+
+// IsContainer tells whether the znode ends by itself once it has lost its last child.
+func (m CreateMode) IsContainer() bool { return m == Container || m == ContainerSequential }
 
 // IsTTL tells whether the znode ends by itself when childless and unmodified for its TTL.
 func (m CreateMode) IsTTL() bool { return m == PersistentTTL || m == PersistentSequentialTTL }

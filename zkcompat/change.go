@@ -68,7 +68,7 @@ func createMode(q *jute.NodeOp) (tiers.CreateMode, time.Duration) {
 		return noMode, 0
 	case q.Op == jute.OpCreateContainer:
 		if mode.IsSequential() {
-			return noMode, 0
+			return tiers.ContainerSequential, 0
 		}
 		return tiers.Container, 0
 	case mode == tiers.Container: // only createContainer makes those

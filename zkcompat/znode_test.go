@@ -3,6 +3,7 @@ package zkcompat_test
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/strata-coord/strata/zkcompat"
@@ -16,7 +17,7 @@ func TestCreateModes(t *testing.T) {
 	try := func(op jute.Opcode, flags int32, ttl int64, code jute.Code) {
 		t.Helper()
 		n++
-		q := create("/m"+string(rune('a'+n)), "d")
+		q := create("/m"+strconv.Itoa(n), "d")
 		q.Op, q.Flags, q.TTL = op, flags, ttl
 		r := c.do(q, code)
 		if code != 0 {
@@ -31,7 +32,7 @@ func TestCreateModes(t *testing.T) {
 			t.Errorf("%v: %v, %+v", op, r.Err(), s)
 		}
 		s := c.do(exists(path, false), 0).stat()
-		if ephemeral := flags == 1 || flags == 3; (s.EphemeralOwner == c.SessionID) != ephemeral || !ephemeral && s.EphemeralOwner != 0 {
+		if ephemeral := op != jute.OpCreateContainer && (flags == 1 || flags == 3); (s.EphemeralOwner == c.SessionID) != ephemeral || !ephemeral && s.EphemeralOwner != 0 {
 			t.Errorf("%v %d: owner %x", op, flags, s.EphemeralOwner)
 		}
 		if sequential := flags == 2 || flags == 3 || flags == 6; sequential != (len(path) > 10) {
@@ -46,8 +47,10 @@ func TestCreateModes(t *testing.T) {
 			try(op, flags, 0, jute.CodeBadArguments)
 		}
 	}
-	try(jute.OpCreateContainer, 4, 0, 0)
-	try(jute.OpCreateContainer, 0, 0, 0)
+	for flags := int32(0); flags <= 4; flags++ {
+		try(jute.OpCreateContainer, flags, 0, 0)
+	}
+	try(jute.OpCreateContainer, 7, 0, jute.CodeBadArguments)
 	try(jute.OpCreateContainer, 5, 0, jute.CodeBadArguments)
 	for _, ttl := range []int64{1, 1<<40 - 1} {
 		try(jute.OpCreateTTL, 5, ttl, 0)

@@ -26,6 +26,7 @@ type settings struct {
 	tick            time.Duration
 	minSession      time.Duration // 0: two ticks
 	maxSession      time.Duration // 0: twenty ticks
+	containerCheck  time.Duration
 	config          string
 	logLevel        slog.Level
 }
@@ -52,6 +53,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.tick, "tick", 2*time.Second, "ZooKeeper's tickTime, a `DURATION`: session timeouts are clamped to 2..20 ticks")
 	f.DurationVar(&s.minSession, "min-session-timeout", 0, "shortest session timeout that a client may negotiate, a `DURATION` (default: 2 ticks)")
 	f.DurationVar(&s.maxSession, "max-session-timeout", 0, "longest session timeout that a client may negotiate, a `DURATION` (default: 20 ticks)")
+	f.DurationVar(&s.containerCheck, "container-check-interval", time.Minute, "how often containers without children and TTL znodes whose time is over are deleted, a `DURATION`")
 	f.StringVar(&s.config, "config", "", "a YAML `FILE` with the same keys; flags win")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log `LEVEL`: debug, info, warn or error; logs go to stderr")
 }
@@ -88,6 +90,8 @@ func (s *settings) complete() error {
 		return fmt.Errorf("--bootstrap-expect %d needs --join: say where the other voters are", s.bootstrapExpect)
 	case s.tick <= 0:
 		return fmt.Errorf("--tick %v: must be positive", s.tick)
+	case s.containerCheck <= 0:
+		return fmt.Errorf("--container-check-interval %v: must be positive", s.containerCheck)
 	case s.minSession < 0 || s.minSession > s.maxSession:
 		return fmt.Errorf("--min-session-timeout %v and --max-session-timeout %v: the shortest must be positive and not above the longest", s.minSession, s.maxSession)
 	}

@@ -188,7 +188,7 @@ func check(txn *tiers.Txn) error {
 		switch {
 		case op.Mode.IsSequential():
 			return refuse(txn, "a sequential create", "name the znode by something unique, or "+strongHint)
-		case op.Mode == tiers.Container || op.Mode.IsTTL():
+		case op.Mode.IsContainer() || op.Mode.IsTTL():
 			return refuse(txn, "a container or TTL create", "use an ephemeral, or "+strongHint)
 		case op.Mode != tiers.Persistent && op.Mode != tiers.Ephemeral:
 			return fmt.Errorf("%w: create mode %d", tiers.ErrBadArguments, op.Mode)

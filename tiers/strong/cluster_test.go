@@ -20,6 +20,7 @@ type cluster struct {
 	t       *testing.T
 	net     *simnet.Net
 	members []*member
+	tune    func(*Config) // nil: the defaults; called at each start
 }
 
 type member struct {
@@ -30,8 +31,10 @@ type member struct {
 	stores *Stores // survive a restart
 }
 
-func newCluster(t *testing.T, n int) *cluster {
-	c := &cluster{t: t, net: simnet.New(1)}
+func newCluster(t *testing.T, n int) *cluster { return tunedCluster(t, n, nil) }
+
+func tunedCluster(t *testing.T, n int, tune func(*Config)) *cluster {
+	c := &cluster{t: t, net: simnet.New(1), tune: tune}
 	for i := range n {
 		log := raft.NewInmemStore()
 		c.members = append(c.members, &member{
@@ -75,11 +78,15 @@ func (c *cluster) start(m *member) {
 	}
 	m.port = port
 	m.stores.Incarnation++
-	m.tier, err = Open(Config{
+	cfg := Config{
 		Name: m.name, Identity: [16]byte{byte(m.ip[len(m.ip)-1])}, Port: port, Resolve: c.addr,
 		Logger: testLogger().With("member", m.name),
 		Stores: func() (*Stores, error) { return m.stores, nil },
-	})
+	}
+	if c.tune != nil {
+		c.tune(&cfg)
+	}
+	m.tier, err = Open(cfg)
 	if err != nil {
 		c.t.Fatal(err)
 	}

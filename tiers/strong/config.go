@@ -51,6 +51,8 @@ type Config struct {
 	FreshInterval time.Duration
 	// ReadOnlyAfter is for how long no majority can be confirmed before read-only mode begins. Default ten Heartbeats: elections are shorter.
 	ReadOnlyAfter time.Duration
+	// ReapInterval is how often the leader looks for containers and TTL znodes whose end has come. Default 60s.
+	ReapInterval time.Duration
 	// MaxTxn bounds the encoded size of one txn in bytes. Default 4 MiB.
 	MaxTxn int
 
@@ -91,6 +93,7 @@ func (c *Config) setDefaults() error {
 	setDuration(&c.TouchInterval, 250*time.Millisecond)
 	setDuration(&c.FreshInterval, 200*time.Millisecond)
 	setDuration(&c.ReadOnlyAfter, 10*c.Heartbeat)
+	setDuration(&c.ReapInterval, time.Minute)
 	if c.MaxTxn == 0 {
 		c.MaxTxn = 4 << 20
 	}

@@ -53,6 +53,9 @@ func (t *Tier) apply(l *raft.Log, e *tree.Entry) {
 	if len(e.Expire) > 0 {
 		t.tree.Expire(e.At, e.Expire)
 	}
+	if len(e.Reap) > 0 {
+		t.tree.Reap(e.At, e.Reap)
+	}
 	if len(e.Key) > 0 {
 		t.tree.SetKey(e.Key)
 	}

@@ -93,6 +93,11 @@ var modes = []test{
 			if got := r.Results[0].Path; got != e.path("s-0000000004") {
 				e.Errorf("created %s", got)
 			}
+			r = e.do(create(e.path("c-"), nil, tiers.ContainerSequential))
+			if got := r.Results[0].Path; got != e.path("c-0000000005") {
+				e.Errorf("created %s", got)
+			}
+			e.do(create(e.path("c-0000000005/child"), nil, tiers.Persistent))
 		}
 	}},
 }

@@ -22,7 +22,7 @@ import (
 func full() *Entry {
 	return &Entry{
 		At: -5, Key: []byte("k"), Register: &Registration{"m", [16]byte{3}}, TermStart: &TermStart{"m"},
-		Expire: []Expiry{{-9, 1 << 40}, {1, 2}},
+		Expire: []Expiry{{-9, 1 << 40}, {1, 2}}, Reap: []Reaping{{"/c", 1 << 40}, {}},
 		Batches: []Batch{{Origin: here}, {Origin: Origin{1 << 31, math.MaxUint32}, First: 1 << 63, Txns: []tiers.Txn{{}, {
 			Session: -1, Request: 1 << 63, Caller: []tiers.Identity{alice, {}},
 			Ops: []tiers.Op{
@@ -64,6 +64,23 @@ func TestEntryRoundTrip(t *testing.T) {
 	}
 	if _, err := DecodeEntry(raw); err == nil {
 		t.Error("a batch passed as an entry")
+	}
+}
+
+// TestEntryOfBefore: the log of a version that knew six fields is read, and what has no more is written as that version did.
+func TestEntryOfBefore(t *testing.T) {
+	raw := []byte{1, 0x2f, 0x77, 0x13, 0x67, 0x96, 7, 0x90, 0x91, 0xa1, 'm', 0xc0, 0xc4, 1, 'k', 0x91, 0x92, 9, 3}
+	want := &Entry{At: 7, TermStart: &TermStart{"m"}, Key: []byte("k"), Expire: []Expiry{{9, 3}}}
+	if got, err := DecodeEntry(raw); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	if got := AppendEntry(nil, want); !bytes.Equal(got, raw) {
+		t.Errorf("written as %x, was %x", got, raw)
+	}
+	for _, msg := range [][]byte{{0x95, 7, 0x90, 0xc0, 0xc0, 0xc0}, {0x99, 7, 0x90, 0xc0, 0xc0, 0xc0, 0x90, 0x90, 0, 0}} {
+		if e, err := DecodeEntry(sealed(msg)); err == nil {
+			t.Errorf("%d fields: %+v", msg[0]&15, e)
+		}
 	}
 }
 
@@ -130,14 +147,17 @@ func TestMsgpackCompatible(t *testing.T) {
 // The values as lists of lists, for an encoder that knows nothing of ours.
 
 func entryValue(e *Entry) any {
-	batches, expire := []any{}, []any{}
+	batches, expire, reap := []any{}, []any{}, []any{}
 	for i := range e.Batches {
 		batches = append(batches, batchValue(&e.Batches[i]))
 	}
 	for _, x := range e.Expire {
 		expire = append(expire, []any{int64(x.Session), int64(x.Since)})
 	}
-	return []any{e.At, batches, []any{e.TermStart.Member}, []any{e.Register.Name, e.Register.Identity[:]}, e.Key, expire}
+	for _, x := range e.Reap {
+		reap = append(reap, []any{x.Path, int64(x.Czxid)})
+	}
+	return []any{e.At, batches, []any{e.TermStart.Member}, []any{e.Register.Name, e.Register.Identity[:]}, e.Key, expire, reap}
 }
 
 func batchValue(b *Batch) any {

@@ -20,6 +20,7 @@ type Entry struct {
 	Register  *Registration
 	Key       []byte // the cluster's secret; the first one counts
 	Expire    []Expiry
+	Reap      []Reaping
 }
 
 // Batch is txns of one origin: Txns[i] has the number First+i.
@@ -45,10 +46,17 @@ type Registration struct {
 type TermStart struct{ Member string }
 
 // An encoded entry or batch is: version (1 byte), CRC-32C of the rest (4 bytes, big-endian), and one msgpack array, of arrays
-// in the order of the fields of the types. What is not set is nil.
+// in the order of the fields of the types. What is not set is nil; an entry's fields from Reap on are left out at the end if they are
+// not set, as they are in entries of versions that did not know them.
 const (
 	entryVersion = 1
 	headerSize   = 5
+)
+
+// An entry has at least the fields up to Expire, and those up to the last one that is set.
+const (
+	leastFields = 6 + iota
+	reapField
 )
 
 // The least bytes that one takes, encoded: no array is believed to be longer than its bytes allow.
@@ -59,6 +67,7 @@ const (
 	leastIdentity = 3
 	leastACL      = 4
 	leastExpiry   = 3
+	leastReaping  = 3
 )
 
 var (
@@ -91,7 +100,11 @@ func unseal(b []byte) (*reader, error) {
 func AppendEntry(b []byte, e *Entry) []byte {
 	start := len(b)
 	b = append(b, entryVersion, 0, 0, 0, 0)
-	b = appendInt(appendArray(b, 6), e.At)
+	fields := leastFields
+	if len(e.Reap) > 0 {
+		fields = reapField
+	}
+	b = appendInt(appendArray(b, fields), e.At)
 	b = appendArray(b, len(e.Batches))
 	for i := range e.Batches {
 		b = appendBatch(b, &e.Batches[i])
@@ -110,6 +123,12 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	b = appendArray(b, len(e.Expire))
 	for _, x := range e.Expire {
 		b = appendInt(appendInt(appendArray(b, 2), int64(x.Session)), int64(x.Since))
+	}
+	if fields >= reapField {
+		b = appendArray(b, len(e.Reap))
+		for _, x := range e.Reap {
+			b = appendInt(appendString(appendArray(b, 2), x.Path), int64(x.Czxid))
+		}
 	}
 	return seal(b, start)
 }
@@ -150,7 +169,10 @@ func DecodeBatch(b []byte) (*Batch, error) {
 }
 
 func (r *reader) entry(e *Entry) {
-	r.fields(6)
+	fields := r.array(1)
+	if r.err == nil && (fields < leastFields || fields > reapField) {
+		r.fail("another number of fields")
+	}
 	e.At = r.int()
 	if n := r.array(leastBatch); n > 0 {
 		e.Batches = make([]Batch, n)
@@ -173,6 +195,16 @@ func (r *reader) entry(e *Entry) {
 		for i := range e.Expire {
 			r.fields(2)
 			e.Expire[i] = Expiry{tiers.SessionID(r.int()), tiers.Zxid(r.int())}
+		}
+	}
+	if fields < reapField {
+		return
+	}
+	if n := r.array(leastReaping); n > 0 {
+		e.Reap = make([]Reaping, n)
+		for i := range e.Reap {
+			r.fields(2)
+			e.Reap[i] = Reaping{r.string(), tiers.Zxid(r.int())}
 		}
 	}
 }

@@ -32,6 +32,7 @@ type mz struct {
 	stat    tiers.Stat
 	created int32
 	mode    tiers.CreateMode
+	ttl     int64
 }
 
 func newModel() *model {
@@ -170,7 +171,7 @@ func (m *model) create(txn *tiers.Txn, op *tiers.Op) (r tiers.Result, err error)
 	parent := op.Path[:max(strings.LastIndex(op.Path, "/"), 1)]
 	p, ok := m.znodes[parent]
 	path := op.Path
-	if op.Mode == 2 || op.Mode == 3 || op.Mode == 6 {
+	if op.Mode == 2 || op.Mode == 3 || op.Mode == 6 || op.Mode == 7 {
 		path += fmt.Sprintf("%010d", p.created)
 	}
 	_, there := m.znodes[path]
@@ -186,7 +187,7 @@ func (m *model) create(txn *tiers.Txn, op *tiers.Op) (r tiers.Result, err error)
 	case p.stat.EphemeralOwner != 0:
 		return r, tiers.ErrEphemeral
 	}
-	z := mz{data: string(op.Data), null: op.Data == nil, acl: op.ACL, mode: op.Mode}
+	z := mz{data: string(op.Data), null: op.Data == nil, acl: op.ACL, mode: op.Mode, ttl: op.TTL.Milliseconds()}
 	z.stat = tiers.Stat{Czxid: m.zxid, Mzxid: m.zxid, Pzxid: m.zxid, Ctime: m.at, Mtime: m.at, DataLength: int32(len(op.Data))}
 	if owned {
 		z.stat.EphemeralOwner = txn.Session
@@ -246,7 +247,7 @@ func (l *log) arm(t *Tree, m *model, events []string) {
 }
 
 func TestAgainstModel(t *testing.T) {
-	outcomes := map[error]int{}
+	outcomes, reaped := map[error]int{}, 0
 	for seed := range uint64(60) {
 		w := world{rand.New(rand.NewPCG(seed, 1))}
 		tr, now := New(), newModel()
@@ -279,6 +280,9 @@ func TestAgainstModel(t *testing.T) {
 			if w.IntN(40) == 0 {
 				m.expire(tr, tiers.SessionID(1+w.IntN(4+step/30)))
 			}
+			if w.IntN(20) == 0 {
+				reaped += m.reap(t, tr, at, what)
+			}
 			if step%10 == 0 {
 				m.compare(t, tr, what)
 			}
@@ -291,6 +295,9 @@ func TestAgainstModel(t *testing.T) {
 		now.compare(t, back, fmt.Sprintf("seed %d, restored", seed))
 	}
 	checkOutcomes(t, outcomes)
+	if reaped < 50 {
+		t.Errorf("only %d znodes were reaped", reaped)
+	}
 }
 
 // Everything that can happen must have happened, or the test says less than it seems to.
@@ -313,6 +320,56 @@ func (m *model) expire(tr *Tree, id tiers.SessionID) {
 		m.end(id)
 	}
 	m.events = nil
+}
+
+// due tells whether a znode's end has come.
+func (z *mz) due(at int64) bool {
+	switch z.mode {
+	case tiers.Container, tiers.ContainerSequential:
+		return z.stat.NumChildren == 0 && z.created > 0
+	case tiers.PersistentTTL, tiers.PersistentSequentialTTL:
+		return z.stat.NumChildren == 0 && at-z.stat.Mtime > z.ttl
+	}
+	return false
+}
+
+// reap has both delete all that exists; only that whose end has come goes, in the order in which it is proposed.
+func (m *model) reap(t *testing.T, tr *Tree, at int64, when string) (n int) {
+	var all []Reaping
+	candidates := map[Reaping]bool{}
+	m.at = max(m.at, at)
+	for _, path := range slices.Sorted(maps.Keys(m.znodes)) {
+		z := m.znodes[path]
+		all = append(all, Reaping{path, z.stat.Czxid + 1}, Reaping{path, z.stat.Czxid})
+		if z.due(m.at) {
+			candidates[Reaping{path, z.stat.Czxid}] = true
+		}
+	}
+	due, next := tr.Due(at, 0)
+	if next != 0 || len(due) != len(candidates) {
+		t.Fatalf("%s: %v are due; the model says %v", when, due, candidates)
+	}
+	for _, r := range due {
+		if !candidates[r] {
+			t.Fatalf("%s: %v is due, and not in the model", when, r)
+		}
+	}
+	heard := &log{}
+	heard.arm(tr, m, nil)
+	tr.Reap(at, append(all, all...))
+	tr.Hub().Remove("", tiers.ScopeAny, heard)
+	for _, r := range append(all, all...) {
+		if z, ok := m.znodes[r.Path]; ok && z.stat.Czxid == r.Czxid && z.due(m.at) {
+			m.zxid++
+			m.remove(r.Path)
+			n++
+		}
+	}
+	if !slices.Equal(heard.events, m.events) {
+		t.Fatalf("%s: reaping:\nevents %v; the model says\n%v", when, heard.events, m.events)
+	}
+	m.events = nil
+	return n
 }
 
 func failedAt(rs []tiers.Result, at int, err error) bool {

@@ -68,7 +68,7 @@ func (a *applying) create(op *tiers.Op, r *tiers.Result) error {
 	switch {
 	case op.Mode.IsEphemeral():
 		z.kind, z.owner = ephemeral, a.txn.Session
-	case op.Mode == tiers.Container:
+	case op.Mode.IsContainer():
 		z.kind = container
 	case op.Mode.IsTTL():
 		z.kind, z.ttl = expiring, op.TTL
@@ -82,7 +82,7 @@ func (a *applying) create(op *tiers.Op, r *tiers.Result) error {
 }
 
 func checkMode(op *tiers.Op) error {
-	if op.Mode < tiers.Persistent || op.Mode > tiers.PersistentSequentialTTL {
+	if op.Mode < tiers.Persistent || op.Mode > tiers.ContainerSequential {
 		return fmt.Errorf("%w: create mode %d", tiers.ErrBadArguments, op.Mode)
 	}
 	if op.Mode.IsTTL() != (op.TTL != 0) || op.TTL < 0 || op.TTL > tiers.MaxTTL || op.TTL%time.Millisecond != 0 {

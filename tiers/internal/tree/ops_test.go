@@ -43,7 +43,7 @@ func TestPrecedence(t *testing.T) {
 		op      tiers.Op
 		want    error
 	}{
-		{0, create("no", mode(7), noACL), tiers.ErrBadArguments},
+		{0, create("no", mode(8), noACL), tiers.ErrBadArguments},
 		{0, create("/x", mode(-1)), tiers.ErrBadArguments},
 		{0, create("no", mode(tiers.PersistentTTL), noACL), tiers.ErrBadArguments},
 		{0, create("/x", mode(tiers.PersistentTTL), ttl(tiers.MaxTTL+time.Millisecond)), tiers.ErrBadArguments},

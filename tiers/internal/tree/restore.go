@@ -206,6 +206,9 @@ func (l *loader) connect() error {
 	var err error
 	l.znodes.each(func(path string, z *state) bool {
 		l.dataBytes += int64(len(z.data))
+		if z.kind.mortal() {
+			l.mortals.add(path)
+		}
 		if z.kind == ephemeral {
 			l.ephemerals++
 			s := l.sessions.get(z.owner)

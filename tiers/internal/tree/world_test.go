@@ -38,9 +38,9 @@ func (w world) op(session tiers.SessionID) tiers.Op {
 	}
 	switch k := w.IntN(20); {
 	case k < 9:
-		op.Kind, op.Mode, op.ACL = tiers.OpCreate, tiers.CreateMode(w.IntN(7)), w.acl()
+		op.Kind, op.Mode, op.ACL = tiers.OpCreate, tiers.CreateMode(w.IntN(8)), w.acl()
 		if op.Mode.IsTTL() {
-			op.TTL = time.Second
+			op.TTL = time.Duration(1+w.IntN(80)) * time.Millisecond
 		}
 		if op.Path == "/" && !op.Mode.IsSequential() {
 			op.Path = "/d"

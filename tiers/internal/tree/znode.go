@@ -75,18 +75,36 @@ func (t *Tree) set(path string, now *state, siblings *children) (old *state) {
 		t.dataBytes -= int64(len(old.data))
 	}
 	switch {
-	case old == nil && now != nil && now.kind == ephemeral:
-		t.ephemerals++
-		if s := t.sessions.get(now.owner); s != nil {
-			s.owned[path] = struct{}{}
-		}
-	case now == nil && old != nil && old.kind == ephemeral:
-		t.ephemerals--
-		if s := t.sessions.get(old.owner); s != nil {
-			delete(s.owned, path)
-		}
+	case old == nil && now != nil && now.kind != plain:
+		t.came(path, now)
+	case now == nil && old != nil && old.kind != plain:
+		t.left(path, old)
 	}
 	return old
+}
+
+// came notes a new znode that can end by itself.
+func (t *Tree) came(path string, z *state) {
+	if z.kind.mortal() {
+		t.mortals.add(path)
+		return
+	}
+	t.ephemerals++
+	if s := t.sessions.get(z.owner); s != nil {
+		s.owned[path] = struct{}{}
+	}
+}
+
+// left undoes came.
+func (t *Tree) left(path string, z *state) {
+	if z.kind.mortal() {
+		t.mortals.remove(path)
+		return
+	}
+	t.ephemerals--
+	if s := t.sessions.get(z.owner); s != nil {
+		delete(s.owned, path)
+	}
 }
 
 // listOf is the child list that a znode stands in; nil for the root.

@@ -38,7 +38,7 @@ func (t *Tier) beyond(op *tiers.Op) string {
 			return "a sequential create"
 		case op.Mode.IsEphemeral() && !c.Ephemeral:
 			return "an ephemeral create"
-		case (op.Mode.IsTTL() || op.Mode == tiers.Container) && !c.Expiring:
+		case (op.Mode.IsTTL() || op.Mode.IsContainer()) && !c.Expiring:
 			return "a create that expires"
 		case !c.ACLs && !slices.Equal(op.ACL, tiers.OpenACL):
 			return "an ACL other than the open one"
