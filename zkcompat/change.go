@@ -13,6 +13,9 @@ func (c *conn) change(s *slot, d *jute.Decoder) error {
 	if q.Decode(d) != nil {
 		return c.garbled(s)
 	}
+	if c.refuses(q.Path) {
+		return c.notReadOnly(s)
+	}
 	return c.submit(s, c.txnOp(&q))
 }
 
@@ -21,6 +24,9 @@ func (c *conn) multi(s *slot, d *jute.Decoder) error {
 	qs, err := d.Multi(jute.MultiWrites)
 	if err != nil {
 		return c.garbled(s)
+	}
+	if c.refusesMulti(qs) {
+		return c.notReadOnly(s)
 	}
 	ops := make([]tiers.Op, len(qs))
 	s.ops = make([]jute.Opcode, len(qs))

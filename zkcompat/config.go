@@ -23,6 +23,9 @@ type Config struct {
 	// ReadOnly tells whether the member is in read-only mode: it has been without a majority for longer than an election takes. Called for
 	// every request that may write, so it must be cheap. Nil: never.
 	ReadOnly func() bool
+	// MajorityOnly tells that no route answers without a majority. Then clients that did not ask for read-only service are sent away in
+	// read-only mode, to try another member; else they stay, for the routes that go on.
+	MajorityOnly bool
 
 	// Tick and the bounds of session timeouts are only reported (by the word conf): Sessions negotiates. Zero: 2 s, 2 and 20 ticks.
 	Tick, MinTimeout, MaxTimeout time.Duration

@@ -42,6 +42,9 @@ type conn struct {
 	scratch  []byte           // a small frame's body
 	borrowed bool             // the body in hand is in scratch
 
+	// readOnly: the client asked at the handshake to be served in read-only mode too. Constant from then on.
+	readOnly bool
+
 	applied tiers.Zxid                  // by this member, at the handshake; constant from then on
 	lease   atomic.Pointer[tiers.Lease] // nil before the handshake
 	ended   bool                        // the session was closed, or belongs to somebody else
@@ -113,6 +116,9 @@ var errOrderly = errors.New("the last request was read")
 func (c *conn) read() error {
 	for {
 		body, err := c.frame()
+		if err == nil {
+			err = c.unservable()
+		}
 		if err != nil {
 			return err
 		}
@@ -287,7 +293,7 @@ func (c *conn) follow(q tiers.Query, then func(tiers.Receipt, error)) {
 			after = nil
 		}
 	}
-	q.Caller, q.Session = c.caller, c.session()
+	q.Caller, q.Session, q.Local = c.caller, c.session(), c.readOnly
 	c.last = c.srv.cfg.Tier.Follow(context.Background(), q, after)
 	c.last.Then(then)
 }

@@ -51,6 +51,9 @@ func (c *conn) dispatch(body []byte) error {
 	case jute.OpDeleteContainer: // likewise
 		return c.reply(s, jute.CodeBadArguments)
 	case jute.OpReconfig:
+		if c.refuses("/") {
+			return c.notReadOnly(s)
+		}
 		return c.reply(s, jute.CodeReconfigDisabled)
 	}
 	c.srv.notes.unserved(h.Op, c.from(), c.session())

@@ -46,6 +46,7 @@ func (c *conn) greet() (reader bool, err error) {
 	if err := q.Decode(jute.NewDecoder(body)); err != nil {
 		return false, fmt.Errorf("connect request: %w", err)
 	}
+	c.readOnly = q.ReadOnly
 	lease, err := c.admit(&q)
 	if err != nil && !errors.Is(err, tiers.ErrBadPassword) && !errors.Is(err, tiers.ErrSessionExpired) {
 		return false, err
@@ -53,6 +54,7 @@ func (c *conn) greet() (reader bool, err error) {
 	answer := jute.ConnectResponse{HasReadOnly: q.HasReadOnly}
 	if err == nil {
 		answer.Timeout, answer.SessionID, answer.Password = int32(lease.Timeout/time.Millisecond), int64(lease.ID), lease.Password
+		answer.ReadOnly = c.readOnly && c.srv.cfg.ReadOnly()
 	}
 	_, werr := c.nc.Write(jute.EndFrame(answer.Append(jute.BeginFrame(nil)), 0))
 	c.srv.totals.received.Add(1)
@@ -82,6 +84,9 @@ func (c *conn) greet() (reader bool, err error) {
 func (c *conn) admit(q *jute.ConnectRequest) (*tiers.Lease, error) {
 	if err := c.srv.cfg.Ready(); err != nil {
 		return nil, fmt.Errorf("not ready: %w", err)
+	}
+	if err := c.unservable(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithDeadline(c.srv.ctx, c.since.Add(c.srv.cfg.HandshakeTimeout))
 	defer cancel()
@@ -113,7 +118,7 @@ func (s *Server) reached(ctx context.Context, z tiers.Zxid) (tiers.Zxid, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, catchUp)
 	defer cancel()
-	v, err := s.cfg.Tier.Read(ctx, tiers.Query{Path: "/", Want: tiers.WantNothing, AtLeast: z})
+	v, err := s.cfg.Tier.Read(ctx, tiers.Query{Path: "/", Want: tiers.WantNothing, AtLeast: z, Local: true})
 	if err == nil && v.Zxid < z {
 		err = fmt.Errorf("%w: at %v, not %v", tiers.ErrStale, v.Zxid, z)
 	}

@@ -103,6 +103,9 @@ func (c *conn) sync(s *slot, d *jute.Decoder) error {
 	if s.path = d.NullString(); d.Err() != nil {
 		return c.garbled(s)
 	}
+	if c.refuses(s.path.S) {
+		return c.notReadOnly(s)
+	}
 	if !c.open(s) {
 		return errGone
 	}

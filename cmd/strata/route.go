@@ -49,6 +49,11 @@ func parseRoutes(specs []string) ([]route, error) {
 	return routes, nil
 }
 
+// majorityOnly tells that no route answers without a majority.
+func majorityOnly(routes []route) bool {
+	return !slices.ContainsFunc(routes, func(r route) bool { return r.tier != tierStrong })
+}
+
 func parseRoute(spec string) (route, error) {
 	prefix, rest, ok := strings.Cut(spec, "=")
 	if !ok {

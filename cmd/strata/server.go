@@ -134,7 +134,7 @@ func (v *server) startClients(node *coord.Node) error {
 		return nil
 	}
 	clients, err := zkcompat.Listen(zkcompat.Config{
-		Listen: v.zkListener, Tier: node.Tier(), Sessions: node.Sessions(), Server: v.serverInfo, Ready: v.ready, ReadOnly: node.ReadOnly,
+		Listen: v.zkListener, Tier: node.Tier(), Sessions: node.Sessions(), Server: v.serverInfo, Ready: v.ready, ReadOnly: node.ReadOnly, MajorityOnly: majorityOnly(v.routes),
 		Tick: v.settings.tick, MinTimeout: v.settings.minSession, MaxTimeout: v.settings.maxSession, Logger: v.log,
 	})
 	if err != nil {

@@ -203,3 +203,15 @@ func TestVersion(t *testing.T) {
 		t.Errorf("exit %d, %q, %q", code, out.String(), errs.String())
 	}
 }
+
+func TestMajorityOnly(t *testing.T) {
+	for want, specs := range map[bool][]string{true: {"/=strong", "/locks=strong"}, false: defaultRoutes} {
+		routes, err := parseRoutes(specs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := majorityOnly(routes); got != want {
+			t.Errorf("%q: %v", specs, got)
+		}
+	}
+}

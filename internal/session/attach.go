@@ -104,11 +104,15 @@ func (m *Manager) finish(id tiers.SessionID, over chan struct{}) {
 
 // fetch attaches a session that is not kept here.
 func (m *Manager) fetch(ctx context.Context, id tiers.SessionID, want [16]byte, timeout time.Duration, cut func(error)) (tiers.Lease, error) {
-	fresh := m.catchUp(ctx)
+	readOnly := m.cfg.Strong.ReadOnly()
+	fresh := !readOnly && m.catchUp(ctx)
 	switch state, _ := m.cfg.Strong.SessionState(id); state {
 	case Ended:
 		return tiers.Lease{}, tiers.ErrSessionExpired
 	case Live:
+		if readOnly { // only the log can move it, and it is not waited for
+			return tiers.Lease{}, fmt.Errorf("%w: read-only mode: the session is another member's", tiers.ErrUnavailable)
+		}
 		return m.attachLogged(ctx, id, want, timeout, cut)
 	}
 	switch err := m.prove(ctx, id, timeout); {
@@ -132,6 +136,9 @@ func (m *Manager) attachHere(id tiers.SessionID, p [16]byte, timeout time.Durati
 	case m.closed:
 		m.mu.Unlock()
 		return l, nil, tiers.ErrClosed
+	case s != nil && s.owed:
+		m.mu.Unlock()
+		return l, nil, tiers.ErrSessionExpired
 	case s == nil || s.ending:
 		busy = m.attaching[id]
 		m.mu.Unlock()

@@ -183,6 +183,8 @@ type strong struct {
 	touched []tiers.SessionID             // guarded by mu
 	renewed map[tiers.SessionID]time.Time // guarded by mu
 	apart   bool                          // this copy of the tree knows nothing; guarded by mu
+	// readOnly: it has been down for a while. Guarded by mu.
+	readOnly bool
 	// beforeOpen and afterOpen are called around the submission of an opening. Set before anything is submitted.
 	beforeOpen, afterOpen func(tiers.SessionID)
 }
@@ -253,6 +255,21 @@ func (s *strong) setDown(err error) {
 	s.mu.Lock()
 	s.down = err
 	s.mu.Unlock()
+}
+
+func (s *strong) setReadOnly(on bool) {
+	s.mu.Lock()
+	s.readOnly, s.down = on, nil
+	if on {
+		s.down = tiers.ErrUnavailable
+	}
+	s.mu.Unlock()
+}
+
+func (s *strong) ReadOnly() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.readOnly
 }
 
 // hold keeps back what is submitted, until the release.

@@ -25,7 +25,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -57,6 +56,8 @@ type Replicated interface {
 	Zxid() tiers.Zxid
 	// Renewed is the latest touch that a majority has heard of.
 	Renewed(id tiers.SessionID) time.Time
+	// ReadOnly tells that there has been no majority for longer than an election takes.
+	ReadOnly() bool
 	// OnSessionEnd and OnSessionMove call f from the goroutine that applies.
 	OnSessionEnd(f func(tiers.SessionID))
 	OnSessionMove(f func(id tiers.SessionID, hosted bool))
@@ -111,6 +112,8 @@ type session struct {
 	loggedAt time.Time
 	// ending: Close was called; nothing more is accepted.
 	ending bool
+	// owed: it was closed in read-only mode, and the replicated tree has not confirmed that yet; telling: it is being told.
+	owed, telling bool
 
 	// order is held from looking at opened until the opening is submitted, so that no ephemeral create overtakes it, and by Close.
 	// Taken before Manager.mu.
@@ -151,6 +154,7 @@ func (m *Manager) run(ctx context.Context) {
 		case <-m.wake:
 		case <-tick.C:
 			m.expire(time.Now())
+			m.settle()
 		}
 		m.runTasks()
 	}
@@ -277,63 +281,6 @@ func (m *Manager) Detach(l tiers.Lease) {
 	if s := m.sessions[l.ID]; s != nil && s.grip == l.Grip {
 		s.cut = nil
 	}
-}
-
-// Close ends the session, in every tier where it was opened. What ended before, or is ending, needs no Close.
-func (m *Manager) Close(ctx context.Context, l tiers.Lease) *tiers.Pending {
-	m.mu.Lock()
-	s := m.sessions[l.ID]
-	var err error
-	_, moved := m.moved[l.ID]
-	switch {
-	case m.closed:
-		err = tiers.ErrClosed
-	case s == nil && moved, s != nil && s.grip != l.Grip:
-		err = tiers.ErrSessionMoved
-	case s == nil || s.ending:
-		m.mu.Unlock()
-		return tiers.Completed(tiers.Receipt{Zxid: m.cfg.Strong.Zxid()}, nil)
-	}
-	if err != nil {
-		m.mu.Unlock()
-		return tiers.Completed(tiers.Receipt{Zxid: m.cfg.Strong.Zxid()}, &tiers.OpError{Op: "closeSession", Err: err})
-	}
-	s.cut, s.ending = nil, true
-	m.mu.Unlock()
-	// Behind an opening that is just being submitted.
-	s.order.Lock()
-	defer s.order.Unlock()
-	m.mu.Lock()
-	strong, eventual := s.opened["strong"], s.opened["eventual"]
-	m.mu.Unlock()
-	if eventual {
-		m.closeEventual(l.ID)
-	}
-	if !strong {
-		m.forget(s)
-		return tiers.Completed(tiers.Receipt{Zxid: m.cfg.Strong.Zxid()}, nil)
-	}
-	p := new(tiers.Pending)
-	m.cfg.Strong.Submit(ctx, tiers.Txn{Session: l.ID, Ops: []tiers.Op{{Kind: tiers.OpCloseSession}}}).Then(func(r tiers.Receipt, err error) {
-		m.forget(s)
-		if errors.Is(err, tiers.ErrSessionExpired) {
-			err = nil // it is gone, and what it owned
-		}
-		p.Complete(r, err)
-	})
-	return p
-}
-
-func (m *Manager) closeEventual(id tiers.SessionID) {
-	if m.cfg.Eventual == nil {
-		return
-	}
-	m.cfg.Eventual.Submit(context.Background(), tiers.Txn{Session: id, Ops: []tiers.Op{{Kind: tiers.OpCloseSession}}}).Then(
-		func(_ tiers.Receipt, err error) {
-			if err != nil && !errors.Is(err, tiers.ErrSessionExpired) {
-				m.log.Warn("could not end a session in the eventual tier", "session", id, "err", err)
-			}
-		})
 }
 
 func (m *Manager) forget(s *session) {

@@ -193,6 +193,41 @@ var members = []test{
 			}
 		}
 	}},
+	{name: "LocalReads", members: 3, run: func(e *env) {
+		if e.Partition == nil || e.Heal == nil || e.contract.MinorityWritable || e.contract.MaxStaleness > 0 {
+			return
+		}
+		p := e.path("a")
+		q := tiers.Query{Path: p, Want: tiers.WantData, Local: true}
+		e.do(create(p, []byte("before"), tiers.Persistent))
+		e.everywhere(p, "before")
+		if v := e.see(q); string(v.Data) != "before" || e.contract.Linearizable && v.Staleness != 0 {
+			e.Errorf("a local read with a majority: %q, %v old", v.Data, v.Staleness)
+		}
+		e.Partition()
+		e.doAt(1, 0, set(p, "after", anyVersion))
+		// It waits at most until the member knows that it has no majority; from then on nothing waits.
+		w := newRecorder()
+		q.Watch = &tiers.WatchSpec{Watcher: w, Scope: tiers.ScopeData}
+		v := e.see(q)
+		if string(v.Data) != "before" || v.Staleness <= 0 || !v.Armed {
+			e.Errorf("a local read without a majority: %q, %v old, armed: %v", v.Data, v.Staleness, v.Armed)
+		}
+		q.Watch = nil
+		if again := e.see(q); again.Zxid < v.Zxid || string(again.Data) != "before" {
+			e.Errorf("the next one: %q of %v after %v", again.Data, again.Zxid, v.Zxid)
+		}
+		ahead := q
+		ahead.AtLeast = v.Zxid + 1
+		for what, impossible := range map[string]tiers.Query{"a fresh read": {Path: p, Local: true, Fresh: true}, "a read of the future": ahead} {
+			_, err := e.Members[0].Tier.Follow(e.ctx, impossible, nil).Wait(e.ctx)
+			e.wantError(what+" without a majority", err, tiers.ErrUnavailable)
+		}
+		e.Heal()
+		e.eventually(0, q, func(v tiers.View, err error) bool { return err == nil && string(v.Data) == "after" })
+		e.wants(w, "the heal", "NodeDataChanged a")
+		e.do(set(p, "again", anyVersion))
+	}},
 	{name: "AMemberDies", members: 3, run: func(e *env) {
 		if e.Kill == nil || !e.contract.Ephemeral {
 			return

@@ -79,6 +79,7 @@ const (
 	CodeSessionExpired          Code = -112
 	CodeInvalidACL              Code = -114
 	CodeAuthFailed              Code = -115
+	CodeNotReadOnly             Code = -119
 	CodeNoWatcher               Code = -121
 	CodeReconfigDisabled        Code = -123
 	CodeQuotaExceeded           Code = -125

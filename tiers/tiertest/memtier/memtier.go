@@ -44,6 +44,7 @@ type Tier struct {
 	number   uint64                      // of the last txn; guarded by mu
 	closed   bool                        // guarded by mu
 	down     error                       // why everything is refused; guarded by mu
+	readOnly time.Time                   // since when only Local reads are answered; zero: all is. Guarded by mu
 	held     int                         // holds that are not released yet; guarded by mu
 	waiting  []func()                    // what was asked while held, in order; guarded by mu
 	given    map[*tiers.Pending]struct{} // the unanswered Pendings; guarded by mu
@@ -102,6 +103,25 @@ func (t *Tier) SetUnavailable(err error) {
 	t.down = err
 	t.mu.Unlock()
 }
+
+// SetReadOnly makes the tree answer as a member in read-only mode, or ends that.
+func (t *Tier) SetReadOnly(on bool) {
+	t.mu.Lock()
+	t.readOnly = time.Time{}
+	if on {
+		t.readOnly = time.Now()
+	}
+	t.mu.Unlock()
+}
+
+// ReadOnly tells whether it does.
+func (t *Tier) ReadOnly() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.readOnly.IsZero()
+}
+
+var errReadOnly = fmt.Errorf("%w: read-only mode", tiers.ErrUnavailable)
 
 // Hold keeps back what is asked of Submit and Follow from now on, in order, until release is called.
 func (t *Tier) Hold() (release func()) {
@@ -171,7 +191,11 @@ func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
 
 // submit is Submit under mu.
 func (t *Tier) submit(txn *tiers.Txn) (tiers.Receipt, error) {
-	if err := t.refusal(); err != nil {
+	err := t.refusal()
+	if err == nil && !t.readOnly.IsZero() {
+		err = errReadOnly
+	}
+	if err != nil {
 		op := tiers.OpError{Op: "submit", Err: err}
 		if len(txn.Ops) > 0 {
 			op.Path = txn.Ops[0].Path
@@ -239,7 +263,15 @@ func (t *Tier) read(q tiers.Query) (tiers.View, error) {
 	if err := t.refusal(); err != nil {
 		return tiers.View{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "read", Path: q.Path, Err: err}
 	}
-	return t.tree.Read(q)
+	if t.readOnly.IsZero() {
+		return t.tree.Read(q)
+	}
+	if !q.Local || q.Fresh || q.AtLeast > t.tree.Zxid() {
+		return tiers.View{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "read", Path: q.Path, Err: errReadOnly}
+	}
+	v, err := t.tree.Read(q)
+	v.Staleness = max(time.Since(t.readOnly), 1)
+	return v, err
 }
 
 // Follow answers q at its place: behind all that was asked of this tier before. It refuses to follow an unanswered Pending that

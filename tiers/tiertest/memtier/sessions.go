@@ -196,7 +196,7 @@ func (s *Sessions) closeIn(ctx context.Context, x *session) *tiers.Pending {
 	switch {
 	case len(x.opened) == 0:
 		// Nobody knows it but us; the answer carries the position of the tree all the same.
-		return s.tier.Follow(ctx, tiers.Query{Path: "/", Want: tiers.WantNothing}, nil)
+		return s.tier.Follow(ctx, tiers.Query{Path: "/", Want: tiers.WantNothing, Local: true}, nil)
 	case len(x.opened) == 1:
 		for t, path := range x.opened {
 			last = t.Submit(ctx, closeSession(x.id, path))
