@@ -1,9 +1,111 @@
 #!/usr/bin/python3
-"""Clients of the JVM against real members: zkCli.sh.   jvm.py [CASE...]"""
+"""Clients of the JVM against real members: zkCli.sh, the Java client in several versions, Curator.   jvm.py [CASE...]
+
+It needs Debian's zookeeper, maven and default-jdk-headless, and Maven Central for the jars that jvm/pom.xml names.
+"""
+import glob
+import os
+import subprocess
 import sys
+import threading
 
 import harness
 import zkcli
+from harness import Process, leader, scratch, single, three, until
+
+HERE = os.path.join(harness.HERE, "jvm")
+# 3.4.12 is the last 3.4 that runs with Java 14 and later: 3.4.13 and 3.4.14 can't resolve addresses there (ZOOKEEPER-3779).
+VERSIONS = ["3.4.12", "3.5.10", "3.6.4", "3.9.5"]  # the folders that pom.xml fills; the last one has everything
+NEWEST = VERSIONS[-1]
+
+
+class Programs:
+    """The jars of pom.xml and the compiled programs of src: each against the oldest client that can do what it asks for."""
+
+    def __init__(self):
+        self.dir = scratch("jvm")
+        lib = os.path.join(self.dir, "lib")
+        subprocess.run(["mvn", "-q", "-B", "-ntp", "-f", os.path.join(HERE, "pom.xml"), "-Dlib=" + lib,
+                        "dependency:copy-dependencies@newest", "dependency:copy@older"], check=True)
+        self.jars = {v: sorted(glob.glob(os.path.join(lib, v, "*.jar"))) for v in VERSIONS}
+        for v in VERSIONS[:-1]:
+            self.jars[v] += sorted(glob.glob(os.path.join(lib, "logging", "*.jar")))
+        self.classes = os.path.join(self.dir, "classes")
+        self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Basics")
+
+    def compile(self, version, *names):
+        sources = [os.path.join(HERE, "src", n + ".java") for n in names]
+        subprocess.run(["javac", "-proc:none", "-Xlint:-options", "-nowarn", "-d", self.classes,
+                        "-cp", os.pathsep.join([self.classes, *self.jars[version]]), *sources], check=True)
+
+    def start(self, version, main, *args):
+        """A program; its stderr is shown if it fails."""
+        log = os.path.join(scratch(main), "stderr")
+        with open(log, "w") as f:
+            p = Process(["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+                         "-cp", os.pathsep.join([self.classes, *self.jars[version]]), main, *args], stdin=subprocess.PIPE, stderr=f)
+        p.name, p.log = "%s with %s" % (main, version), log
+        return p
+
+
+_programs = []
+
+
+def programs():
+    if not _programs:
+        _programs.append(Programs())
+    return _programs[0]
+
+
+def ends_well(p, patience=120):
+    """Waits for the end of a program, all of whose cases must have passed."""
+    try:
+        code = p.p.wait(timeout=patience)
+    except subprocess.TimeoutExpired:
+        code = "no end after %d s" % patience
+    if code != "no end after %d s" % patience:
+        p.reader.join()
+    with open(p.log) as f:
+        stderr = f.read()
+    oks = [line for line in p.lines if line.startswith("ok ")]
+    assert code == 0 and oks and not any(line.startswith("FAIL") for line in p.lines), "%s: %s\n%s\n%s" % (
+        p.name, code, "\n".join(p.lines), stderr[-3000:])
+    return len(oks)
+
+
+def java(cluster, kill=False):
+    """Every version of the Java client at once, each below a root of its own. The leader is killed when all of them ask for it."""
+    if kill:
+        first = leader(cluster)
+        cluster = [first] + [m for m in cluster if m is not first]
+    running = []
+    for v in VERSIONS:
+        args = ["/java-" + v, ",".join(m.zk for m in cluster)] + (["kill"] if kill else [])
+        running.append(programs().start(v, "Basics", *args))
+    if kill:
+        for p in running:
+            p.said("kill")
+        cluster[0].process.kill()
+        for p in running:
+            p.p.stdin.write("killed\n")
+            p.p.stdin.flush()
+    for p in running:
+        print("     %s: %d cases" % (p.name, ends_well(p)))
+
+
+def java_on_one():
+    java(single())
+
+
+def java_on_three():
+    java(three())
+
+
+def java_on_three_while_the_leader_is_killed():
+    java(three(), kill=True)
+
+
+CASES = zkcli.CASES + [java_on_one, java_on_three, java_on_three_while_the_leader_is_killed]
 
 if __name__ == "__main__":
-    sys.exit(harness.run(zkcli.CASES, sys.argv[1:]))
+    sys.exit(harness.run(CASES, sys.argv[1:]))
