@@ -18,6 +18,7 @@ import (
 // expires anyone, and so meets at least one voter that knows. Ages instead of times make it independent of clocks; a
 // receiver errs by the time on the way, to the session's favour.
 type touches struct {
+	// mu comes after the tree's lock: whoever holds it must not call the tree.
 	mu sync.Mutex
 	// fresh are the sessions touched here since the last batch. Guarded by mu.
 	fresh map[tiers.SessionID]time.Time
@@ -102,12 +103,12 @@ func (s *touches) forget(id tiers.SessionID) {
 	s.mu.Unlock()
 }
 
-// takeFresh takes the batch; of sessions that are not hosted here nothing is sent.
+// takeFresh takes the batch; of sessions that are not hosted here nothing is sent. hosted is called without the lock.
 func (s *touches) takeFresh(hosted func(tiers.SessionID) bool) map[tiers.SessionID]time.Time {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	batch := s.fresh
 	s.fresh = make(map[tiers.SessionID]time.Time, len(batch))
+	s.mu.Unlock()
 	for id := range batch {
 		if !hosted(id) {
 			delete(batch, id)
