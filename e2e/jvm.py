@@ -17,6 +17,7 @@ HERE = os.path.join(harness.HERE, "jvm")
 # 3.4.12 is the last 3.4 that runs with Java 14 and later: 3.4.13 and 3.4.14 can't resolve addresses there (ZOOKEEPER-3779).
 VERSIONS = ["3.4.12", "3.5.10", "3.6.4", "3.9.5"]  # the folders that pom.xml fills; the last one has everything
 NEWEST = VERSIONS[-1]
+REAPING = ["--container-check-interval", "100ms"]
 
 
 class Programs:
@@ -32,6 +33,7 @@ class Programs:
             self.jars[v] += sorted(glob.glob(os.path.join(lib, "logging", "*.jar")))
         self.classes = os.path.join(self.dir, "classes")
         self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Basics")
+        self.compile(NEWEST, "Later")
 
     def compile(self, version, *names):
         sources = [os.path.join(HERE, "src", n + ".java") for n in names]
@@ -42,7 +44,7 @@ class Programs:
         """A program; its stderr is shown if it fails."""
         log = os.path.join(scratch(main), "stderr")
         with open(log, "w") as f:
-            p = Process(["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            p = Process(["java", "-Dversion=" + ".".join(version.split(".")[:2]), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
                          "-cp", os.pathsep.join([self.classes, *self.jars[version]]), main, *args], stdin=subprocess.PIPE, stderr=f)
         p.name, p.log = "%s with %s" % (main, version), log
         return p
@@ -81,7 +83,7 @@ def java(cluster, kill=False):
     running = []
     for v in VERSIONS:
         args = ["/java-" + v, ",".join(m.zk for m in cluster)] + (["kill"] if kill else [])
-        running.append(programs().start(v, "Basics", *args))
+        running.append(programs().start(v, "Basics" if v == VERSIONS[0] else "Later", *args))
     if kill:
         for p in running:
             p.said("kill")
@@ -94,15 +96,15 @@ def java(cluster, kill=False):
 
 
 def java_on_one():
-    java(single())
+    java(single(*REAPING))
 
 
 def java_on_three():
-    java(three())
+    java(three(*REAPING))
 
 
 def java_on_three_while_the_leader_is_killed():
-    java(three(), kill=True)
+    java(three(*REAPING), kill=True)
 
 
 CASES = zkcli.CASES + [java_on_one, java_on_three, java_on_three_while_the_leader_is_killed]

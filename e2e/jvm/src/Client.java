@@ -23,6 +23,20 @@ final class Client implements Watcher, AutoCloseable {
         connected();
     }
 
+    private Client(Maker maker) throws Exception {
+        zk = maker.make(this);
+        connected();
+    }
+
+    interface Maker {
+        ZooKeeper make(Watcher w) throws Exception;
+    }
+
+    /** A client whose handle is made in another way. */
+    static Client watching(Maker maker) throws Exception {
+        return new Client(maker);
+    }
+
     /** Attaches again to a session. */
     Client(String hosts, long id, byte[] password) throws Exception {
         zk = new ZooKeeper(hosts, TIMEOUT_MS, this, id, password);
