@@ -149,8 +149,8 @@ class ProbeError(Exception):
 class Probe:
     """A kazoo client of its own process (and network namespace)."""
 
-    def __init__(self, hosts, ns=None):
-        self.process = program("probe.py", hosts, ns=ns, stdin=subprocess.PIPE)
+    def __init__(self, hosts, *options, ns=None):
+        self.process = program("probe.py", hosts, *options, ns=ns, stdin=subprocess.PIPE)
         self.answers = 0
         self._answer(60.0)
 

@@ -20,6 +20,7 @@ type mode struct {
 
 	mu      sync.Mutex
 	heard   bool          // a round was confirmed since the last tick of watchMode; guarded by mu
+	since   time.Time     // when the silence of the present mode began; zero: there is none. Guarded by mu
 	changed chan struct{} // closed, and replaced, when readOnly changes; guarded by mu
 }
 
@@ -40,17 +41,41 @@ func (m *mode) takeHeard() bool {
 	return was
 }
 
-// set returns whether that is a change. It does not begin when a round was confirmed meanwhile.
-func (m *mode) set(readOnly bool) bool {
+// begin returns whether that is a change. Nothing begins when a round was confirmed meanwhile.
+func (m *mode) begin(since time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.readOnly.Load() == readOnly || readOnly && m.heard {
+	if m.heard || m.readOnly.Load() {
 		return false
 	}
+	m.change(true, since)
+	return true
+}
+
+// end returns whether that is a change.
+func (m *mode) end() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.readOnly.Load() {
+		return false
+	}
+	m.change(false, time.Time{})
+	return true
+}
+
+// change is for callers that hold mu.
+func (m *mode) change(readOnly bool, since time.Time) {
 	m.readOnly.Store(readOnly)
+	m.since = since
 	close(m.changed)
 	m.changed = make(chan struct{})
-	return true
+}
+
+// silent is since when there has been silence, in read-only mode; else zero.
+func (m *mode) silent() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.since
 }
 
 // ReadOnly tells that this member has not been able to confirm a majority for Config.ReadOnlyAfter. Queries with Local are then
@@ -83,7 +108,7 @@ func (t *Tier) watchMode(ctx context.Context) {
 		if t.mode.takeHeard() || t.fresh.Load() == nil {
 			silent = 0
 		}
-		if silent >= t.cfg.ReadOnlyAfter && t.mode.set(true) {
+		if silent >= t.cfg.ReadOnlyAfter && t.mode.begin(now.Add(-silent)) {
 			t.log.Warn("read-only mode begins: no majority could be confirmed", "for", silent.Round(time.Millisecond), "why", t.unavailable(), "zxid", t.tree.Zxid())
 			t.releaseLocal()
 		}
@@ -92,7 +117,7 @@ func (t *Tier) watchMode(ctx context.Context) {
 
 // endReadOnly is called when a round's index is applied here.
 func (t *Tier) endReadOnly() {
-	if t.mode.readOnly.Load() && t.mode.set(false) {
+	if t.mode.readOnly.Load() && t.mode.end() {
 		t.log.Info("read-only mode ends: a majority is back, and this member has caught up", "zxid", t.tree.Zxid())
 		t.touches.sendNow()
 	}

@@ -86,6 +86,13 @@ func TestReadOnlyMode(t *testing.T) {
 					t.Errorf("a read of what is not here: %v", err)
 				}
 
+				// Who did not ask for that is refused: at once, when the patience is over.
+				<-time.After(alone.tier.cfg.Patience)
+				begin = time.Now()
+				if _, err := alone.tier.Read(t.Context(), tiers.Query{Path: "/x"}); !errors.Is(err, tiers.ErrUnavailable) || time.Since(begin) > 0 {
+					t.Errorf("a linearizable read: %v after %v", err, time.Since(begin))
+				}
+
 				c.net.Heal()
 				t.Logf("read-only mode ends %v after the heal", alone.awaitMode(t, false))
 				if v, err := alone.tier.Read(t.Context(), local("/x")); err != nil || string(v.Data) != "after" || v.Staleness != 0 {

@@ -41,7 +41,7 @@ func endWith(ctx context.Context, p *tiers.Pending) {
 	p.Then(func(tiers.Receipt, error) { stop() })
 }
 
-// refuse says no at once when there has been no leader for longer than anybody would wait.
+// refuse says no at once when there has been no leader, or none with a majority, for longer than anybody would wait.
 func (t *Tier) refuse(now time.Time) error {
 	leader := t.epoch().leader
 	t.mu.Lock()
@@ -53,6 +53,9 @@ func (t *Tier) refuse(now time.Time) error {
 	}
 	since := t.leaderless
 	t.mu.Unlock()
+	if t.ReadOnly() {
+		since = t.mode.silent()
+	}
 	if !since.IsZero() && now.Sub(since) >= t.cfg.Patience {
 		return t.unavailable()
 	}
