@@ -343,6 +343,9 @@ func (n *Node) ReadyErr() error {
 // written, and are shown to readers that ask for it (tiers.Query.Local) as they were.
 func (n *Node) ReadOnly() bool { return n.strong.ReadOnly() }
 
+// ReadOnlyChanged is closed at the next change of ReadOnly.
+func (n *Node) ReadOnlyChanged() <-chan struct{} { return n.strong.ReadOnlyChanged() }
+
 // Session is the node's own session, for recipes. It is opened at first use, and again when it was lost.
 func (n *Node) Session(ctx context.Context) (*Session, error) {
 	n.mu.Lock()
