@@ -76,6 +76,10 @@ type Config struct {
 	// tens of milliseconds. Default 60s. It is the leader's that counts: give all members the same.
 	ContainerCheckInterval time.Duration
 
+	// EnforceQuota: writes beyond a hard limit of a quota in /zookeeper/quota are refused. Else they are only logged, as all are beyond soft
+	// limits. It is the leader's that counts: give all members the same.
+	EnforceQuota bool
+
 	Logger *slog.Logger
 	// Network replaces the operating system's, for tests.
 	Network peernet.Network

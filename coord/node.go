@@ -183,7 +183,7 @@ func (n *Node) openTiers() error {
 		Name: n.cfg.Name, Identity: id, Dir: filepath.Join(n.cfg.Dir, "strong"), Port: n.port, Advertise: n.cfg.Advertise,
 		Resolve: n.resolve, Logger: n.log.With("tier", "strong"),
 		TouchInterval: min(250*time.Millisecond, n.cfg.MinSessionTimeout/8),
-		ReapInterval:  n.cfg.ContainerCheckInterval,
+		ReapInterval:  n.cfg.ContainerCheckInterval, EnforceQuota: n.cfg.EnforceQuota,
 	}); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/strata-coord/strata/tiers/tiertest/memtier"
 	"github.com/strata-coord/strata/zkcompat"
 	"github.com/strata-coord/strata/zkcompat/jute"
 )
@@ -380,6 +381,43 @@ func TestEphemeralsAndDescendants(t *testing.T) {
 	if got := c.want(y, 0).Strings(); !slices.Equal(got, []string{"/z"}) {
 		t.Errorf("%q", got)
 	}
+}
+
+func TestQuota(t *testing.T) {
+	tier := memtier.New(memtier.Options{EnforceQuota: true})
+	t.Cleanup(tier.Close)
+	c := newWorldOver(t, tier, tier).connect()
+	c.do(create("/q", "12"), 0)
+	c.do(create("/zookeeper/quota/q", ""), 0)
+	c.do(create("/zookeeper/quota/q/zookeeper_limits", "count=-1,bytes=-1=;byteHardLimit=3;countHardLimit=2"), 0)
+	c.do(create("/zookeeper/quota/q/zookeeper_stats", "count=0,bytes=0"), 0)
+	stats := func(want string) {
+		t.Helper()
+		r := c.do(get("/zookeeper/quota/q/zookeeper_stats", true), 0)
+		if got := string(r.Buffer()); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if s := r.stat(); s.Version != 0 || s.Mzxid != s.Czxid || int(s.DataLength) != len(want) {
+			t.Errorf("%+v", s)
+		}
+	}
+	stats("count=1,bytes=2")
+	c.do(set("/q", "1234"), jute.CodeQuotaExceeded)
+	c.do(create("/q/a", "12"), jute.CodeQuotaExceeded)
+	c.do(create("/q/a", "1"), 0)
+	c.do(create("/q/b", ""), jute.CodeQuotaExceeded)
+	c.do(set("/q", "1"), 0)
+	q := []jute.NodeOp{set("/q", "2"), set("/q/a", "123")}
+	r := c.want(c.send(jute.OpMulti, jute.AppendMulti(nil, q)), 0)
+	for _, want := range []jute.Code{0, jute.CodeQuotaExceeded} {
+		var h jute.MultiHeader
+		if err := h.Decode(r.Decoder); err != nil || h.Op != jute.OpError || jute.Code(r.Int()) != want {
+			t.Errorf("%+v, %v, want %v", h, err, want)
+		}
+	}
+	stats("count=2,bytes=2")
+	c.do(remove("/q/a"), 0)
+	stats("count=1,bytes=1")
 }
 
 func TestFailedAuth(t *testing.T) {

@@ -120,7 +120,7 @@ func (v *server) coordConfig() coord.Config {
 	c := coord.Config{
 		Name: s.name, Dir: s.dataDir, Bind: s.bind, Join: s.join, BootstrapExpect: s.bootstrapExpect, Role: coord.Role(s.role),
 		Tick: s.tick, MinSessionTimeout: s.minSession, MaxSessionTimeout: s.maxSession,
-		ContainerCheckInterval: s.containerCheck, Logger: v.log,
+		ContainerCheckInterval: s.containerCheck, EnforceQuota: s.enforceQuota, Logger: v.log,
 	}
 	for _, r := range v.routes {
 		c.Routes = append(c.Routes, coord.Route{Prefix: r.prefix, Tier: r.tier, MaxStaleness: r.maxStaleness})

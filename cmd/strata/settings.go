@@ -27,6 +27,7 @@ type settings struct {
 	minSession      time.Duration // 0: two ticks
 	maxSession      time.Duration // 0: twenty ticks
 	containerCheck  time.Duration
+	enforceQuota    bool
 	config          string
 	logLevel        slog.Level
 }
@@ -54,6 +55,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.minSession, "min-session-timeout", 0, "shortest session timeout that a client may negotiate, a `DURATION` (default: 2 ticks)")
 	f.DurationVar(&s.maxSession, "max-session-timeout", 0, "longest session timeout that a client may negotiate, a `DURATION` (default: 20 ticks)")
 	f.DurationVar(&s.containerCheck, "container-check-interval", time.Minute, "how often containers without children and TTL znodes whose time is over are deleted, a `DURATION`")
+	f.BoolVar(&s.enforceQuota, "enforce-quota", false, "refuse writes beyond the hard limits of quotas; without it they are logged, as beyond soft limits")
 	f.StringVar(&s.config, "config", "", "a YAML `FILE` with the same keys; flags win")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log `LEVEL`: debug, info, warn or error; logs go to stderr")
 }

@@ -53,6 +53,9 @@ type Config struct {
 	ReadOnlyAfter time.Duration
 	// ReapInterval is how often the leader looks for containers and TTL znodes whose end has come. Default 60s.
 	ReapInterval time.Duration
+	// EnforceQuota: while this member leads, writes beyond a hard limit of a quota are refused with ErrQuotaExceeded. Else they are logged
+	// only, as all are beyond soft limits.
+	EnforceQuota bool
 	// MaxTxn bounds the encoded size of one txn in bytes. Default 4 MiB.
 	MaxTxn int
 

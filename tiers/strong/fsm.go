@@ -42,6 +42,7 @@ func (t *Tier) publish(index uint64) {
 
 func (t *Tier) apply(l *raft.Log, e *tree.Entry) {
 	own := t.origin()
+	t.tree.EnforceQuota(e.EnforceQuota)
 	for i := range e.Batches {
 		b := &e.Batches[i]
 		if b.Origin == own && own.Member != 0 {

@@ -100,7 +100,7 @@ func (t *Tier) propose(ctx context.Context) {
 				<-t.proposer.slots
 				break
 			}
-			e.At = time.Now().UnixMilli()
+			e.At, e.EnforceQuota = time.Now().UnixMilli(), t.cfg.EnforceQuota
 			f := t.raft.Apply(tree.AppendEntry(nil, e), t.cfg.Patience)
 			flights.Go(func() {
 				err := f.Error()

@@ -48,6 +48,8 @@ type Tier struct {
 	hasNumber chan struct{} // closed when number is set
 	once      sync.Once     // of hasNumber
 
+	excesses map[tree.Excess]time.Time // when each was logged; see exceeded. Owned by the goroutine that applies
+
 	reach atomic.Uint64             // noted in the stable store
 	fresh atomic.Pointer[time.Time] // begin of the last round whose index is applied here
 
@@ -94,6 +96,7 @@ func Open(cfg Config) (*Tier, error) {
 			f(id)
 		}
 	})
+	t.tree.OnExcess(t.exceeded)
 	t.tree.OnSessionMove(func(s tree.SessionInfo) {
 		t.touches.hear(s.ID, time.Now())
 		t.mu.Lock()

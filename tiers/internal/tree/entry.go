@@ -21,6 +21,8 @@ type Entry struct {
 	Key       []byte // the cluster's secret; the first one counts
 	Expire    []Expiry
 	Reap      []Reaping
+	// EnforceQuota: hard limits of quotas count for the txns of this entry.
+	EnforceQuota bool
 }
 
 // Batch is txns of one origin: Txns[i] has the number First+i.
@@ -57,6 +59,7 @@ const (
 const (
 	leastFields = 6 + iota
 	reapField
+	enforceField
 )
 
 // The least bytes that one takes, encoded: no array is believed to be longer than its bytes allow.
@@ -101,7 +104,10 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	start := len(b)
 	b = append(b, entryVersion, 0, 0, 0, 0)
 	fields := leastFields
-	if len(e.Reap) > 0 {
+	switch {
+	case e.EnforceQuota:
+		fields = enforceField
+	case len(e.Reap) > 0:
 		fields = reapField
 	}
 	b = appendInt(appendArray(b, fields), e.At)
@@ -129,6 +135,9 @@ func AppendEntry(b []byte, e *Entry) []byte {
 		for _, x := range e.Reap {
 			b = appendInt(appendString(appendArray(b, 2), x.Path), int64(x.Czxid))
 		}
+	}
+	if fields >= enforceField {
+		b = appendUint(b, 1)
 	}
 	return seal(b, start)
 }
@@ -170,7 +179,7 @@ func DecodeBatch(b []byte) (*Batch, error) {
 
 func (r *reader) entry(e *Entry) {
 	fields := r.array(1)
-	if r.err == nil && (fields < leastFields || fields > reapField) {
+	if r.err == nil && (fields < leastFields || fields > enforceField) {
 		r.fail("another number of fields")
 	}
 	e.At = r.int()
@@ -206,6 +215,9 @@ func (r *reader) entry(e *Entry) {
 			r.fields(2)
 			e.Reap[i] = Reaping{r.string(), tiers.Zxid(r.int())}
 		}
+	}
+	if fields >= enforceField {
+		e.EnforceQuota = r.uint() != 0
 	}
 }
 

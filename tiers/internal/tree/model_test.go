@@ -23,6 +23,7 @@ type model struct {
 	sessions map[tiers.SessionID]Origin
 	ended    map[tiers.SessionID]bool
 	events   []string
+	enforce  bool
 }
 
 type mz struct {
@@ -45,7 +46,7 @@ func newModel() *model {
 }
 
 func (m *model) copy() *model {
-	return &model{m.zxid, m.at, maps.Clone(m.znodes), maps.Clone(m.sessions), maps.Clone(m.ended), nil}
+	return &model{m.zxid, m.at, maps.Clone(m.znodes), maps.Clone(m.sessions), maps.Clone(m.ended), nil, m.enforce}
 }
 
 // apply returns the model after the txn, which failed if err is set; index is that of the op.
@@ -130,13 +131,17 @@ func (m *model) op(from Origin, txn *tiers.Txn, op *tiers.Op) (r tiers.Result, e
 			return r, tiers.ErrNoNode
 		case !m.may(op.Path, tiers.PermWrite, txn.Caller):
 			return r, tiers.ErrNoAuth
+		case m.beyond(op.Path, 0, len(op.Data)-len(z.data)):
+			return r, tiers.ErrQuotaExceeded
 		case op.Version != -1 && op.Version != z.stat.Version:
 			return r, tiers.ErrBadVersion
 		}
+		grown := len(op.Data) - len(z.data)
 		z.data, z.null = string(op.Data), op.Data == nil
 		z.stat.Version++
 		z.stat.Mzxid, z.stat.Mtime, z.stat.DataLength = m.zxid, m.at, int32(len(op.Data))
 		m.znodes[op.Path] = z
+		m.account(op.Path, 0, grown)
 		m.event(tiers.NodeDataChanged, op.Path)
 		r.Stat = z.stat
 	case tiers.OpSetACL:
@@ -186,6 +191,8 @@ func (m *model) create(txn *tiers.Txn, op *tiers.Op) (r tiers.Result, err error)
 		return r, tiers.ErrNodeExists
 	case p.stat.EphemeralOwner != 0:
 		return r, tiers.ErrEphemeral
+	case m.beyond(path, 1, len(op.Data)):
+		return r, tiers.ErrQuotaExceeded
 	}
 	z := mz{data: string(op.Data), null: op.Data == nil, acl: op.ACL, mode: op.Mode, ttl: op.TTL.Milliseconds()}
 	z.stat = tiers.Stat{Czxid: m.zxid, Mzxid: m.zxid, Pzxid: m.zxid, Ctime: m.at, Mtime: m.at, DataLength: int32(len(op.Data))}
@@ -198,6 +205,8 @@ func (m *model) create(txn *tiers.Txn, op *tiers.Op) (r tiers.Result, err error)
 	p.stat.NumChildren++
 	p.stat.Pzxid = m.zxid
 	m.znodes[parent] = p
+	m.account(path, 1, len(op.Data))
+	m.recount(path)
 	m.event(tiers.NodeCreated, path)
 	m.event(tiers.NodeChildrenChanged, parent)
 	return tiers.Result{Path: path, Stat: z.stat}, nil
@@ -205,7 +214,9 @@ func (m *model) create(txn *tiers.Txn, op *tiers.Op) (r tiers.Result, err error)
 
 func (m *model) remove(path string) {
 	parent := path[:max(strings.LastIndex(path, "/"), 1)]
+	size := len(m.znodes[path].data)
 	delete(m.znodes, path)
+	defer func() { m.account(path, -1, -size) }()
 	p := m.znodes[parent]
 	p.stat.Cversion++
 	p.stat.NumChildren--
@@ -247,15 +258,27 @@ func (l *log) arm(t *Tree, m *model, events []string) {
 }
 
 func TestAgainstModel(t *testing.T) {
-	outcomes, reaped := map[error]int{}, 0
+	outcomes, reaped, exceeded := map[error]int{}, 0, 0
 	for seed := range uint64(60) {
 		w := world{rand.New(rand.NewPCG(seed, 1))}
 		tr, now := New(), newModel()
+		excesses := 0
+		tr.OnExcess(func(x Excess) {
+			excesses++
+			if x.Used <= x.Limit || x.Limit < 0 || x.Hard && now.enforce {
+				t.Errorf("seed %d: %+v", seed, x)
+			}
+		})
 		var numbers [3]uint64
 		for step := range 300 {
 			from := Origin{Member: uint32(1 + w.IntN(2)), Incarnation: 1}
 			at, txn := int64(w.IntN(50)+step), w.txn(4+step/30)
+			if seed%2 == 1 && step%60 == 0 {
+				txn = w.quotaTxn()
+			}
 			before := now
+			before.enforce = w.IntN(3) > 0
+			tr.EnforceQuota(before.enforce)
 			m, results, index, want := before.apply(at, from, txn)
 			heard := &log{}
 			heard.arm(tr, before, m.events)
@@ -288,6 +311,7 @@ func TestAgainstModel(t *testing.T) {
 			}
 		}
 		now.compare(t, tr, fmt.Sprint("seed ", seed))
+		exceeded += excesses
 		back := New()
 		if err := back.Restore(bytes.NewReader(snapshotOf(t, tr))); err != nil {
 			t.Fatal(err)
@@ -295,15 +319,15 @@ func TestAgainstModel(t *testing.T) {
 		now.compare(t, back, fmt.Sprintf("seed %d, restored", seed))
 	}
 	checkOutcomes(t, outcomes)
-	if reaped < 50 {
-		t.Errorf("only %d znodes were reaped", reaped)
+	if reaped < 50 || exceeded < 20 {
+		t.Errorf("only %d znodes were reaped, %d limits exceeded", reaped, exceeded)
 	}
 }
 
 // Everything that can happen must have happened, or the test says less than it seems to.
 func checkOutcomes(t *testing.T, outcomes map[error]int) {
 	for _, err := range []error{nil, tiers.ErrNoNode, tiers.ErrNodeExists, tiers.ErrNoAuth, tiers.ErrBadVersion, tiers.ErrNotEmpty,
-		tiers.ErrEphemeral, tiers.ErrSessionExpired, tiers.ErrSessionMoved, tiers.ErrBadArguments} {
+		tiers.ErrEphemeral, tiers.ErrSessionExpired, tiers.ErrSessionMoved, tiers.ErrBadArguments, tiers.ErrQuotaExceeded} {
 		if outcomes[err] < 5 {
 			t.Errorf("%v: only %d times", err, outcomes[err])
 		}

@@ -52,6 +52,9 @@ func (a *applying) create(op *tiers.Op, r *tiers.Result) error {
 	case parent.kind == ephemeral:
 		return tiers.ErrEphemeral
 	}
+	if err := a.checkQuota(path, 1, len(op.Data)); err != nil {
+		return err
+	}
 
 	p := *parent
 	if p.creates < math.MaxInt32 {
@@ -75,6 +78,8 @@ func (a *applying) create(op *tiers.Op, r *tiers.Result) error {
 	}
 	a.edit(parentPath, &p, nil)
 	a.edit(path, z, p.kids)
+	a.account(path, 1, len(z.data))
+	a.recount(path)
 	a.event(tiers.NodeCreated, path, z, a.z)
 	a.event(tiers.NodeChildrenChanged, parentPath, &p, a.z)
 	r.Path, r.Stat = path, z.stat()
@@ -132,6 +137,7 @@ func (t *Tree) take(path string, z *state, zxid tiers.Zxid) {
 	p.pzxid = zxid
 	t.edit(parentPath, &p, nil)
 	t.edit(path, nil, p.kids)
+	t.account(path, -1, -len(z.data))
 	t.event(tiers.NodeDeleted, path, z, zxid)
 	t.event(tiers.NodeChildrenChanged, parentPath, &p, zxid)
 }
@@ -158,7 +164,11 @@ func (a *applying) setData(op *tiers.Op, r *tiers.Result) error {
 		return err
 	case op.Path == configPath:
 		return fmt.Errorf("%w: the configuration changes with the membership", tiers.ErrNoAuth)
-	case op.Version != tiers.AnyVersion && op.Version != old.version:
+	}
+	if err := a.checkQuota(op.Path, 0, len(op.Data)-len(old.data)); err != nil {
+		return err
+	}
+	if op.Version != tiers.AnyVersion && op.Version != old.version {
 		return tiers.ErrBadVersion
 	}
 	z := *old
@@ -166,6 +176,7 @@ func (a *applying) setData(op *tiers.Op, r *tiers.Result) error {
 	z.version++
 	z.mzxid, z.mtime = a.z, a.at
 	a.edit(op.Path, &z, nil)
+	a.account(op.Path, 0, len(z.data)-len(old.data))
 	a.event(tiers.NodeDataChanged, op.Path, &z, a.z)
 	r.Stat = z.stat()
 	return nil

@@ -206,6 +206,7 @@ func (l *loader) connect() error {
 	var err error
 	l.znodes.each(func(path string, z *state) bool {
 		l.dataBytes += int64(len(z.data))
+		l.limited(path, true)
 		if z.kind.mortal() {
 			l.mortals.add(path)
 		}

@@ -134,10 +134,15 @@ func (t *Tree) endSession(id tiers.SessionID, z tiers.Zxid) {
 	t.toldEnd = append(t.toldEnd, id)
 }
 
-// tell reports the sessions that ended or moved. Called by the applier without mu: who is told may read the tree.
+// tell reports the sessions that ended or moved, and excesses. Called by the applier without mu: who is told may read the tree.
 func (t *Tree) tell() {
-	if len(t.toldMove)+len(t.toldEnd) == 0 {
+	if len(t.toldMove)+len(t.toldEnd)+len(t.excess) == 0 {
 		return
+	}
+	for _, x := range t.excess {
+		for _, f := range t.onExcess {
+			f(x)
+		}
 	}
 	for _, info := range t.toldMove {
 		for _, f := range t.onMove {
@@ -149,5 +154,5 @@ func (t *Tree) tell() {
 			f(id)
 		}
 	}
-	t.toldMove, t.toldEnd = nil, nil
+	t.toldMove, t.toldEnd, t.excess = nil, nil, nil
 }

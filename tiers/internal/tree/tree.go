@@ -40,10 +40,13 @@ type Tree struct {
 	events   []tiers.Event
 	toldEnd  []tiers.SessionID
 	toldMove []SessionInfo
+	excess   []Excess
+	enforce  bool // hard limits of quotas count
 	scratch  []byte
 
-	onEnd  []func(tiers.SessionID) // set before the first Apply
-	onMove []func(SessionInfo)     // set before the first Apply
+	onEnd    []func(tiers.SessionID) // set before the first Apply
+	onMove   []func(SessionInfo)     // set before the first Apply
+	onExcess []func(Excess)          // set before the first Apply
 
 	snapshotting atomic.Bool // a Snapshot is not released yet
 }
@@ -62,6 +65,7 @@ type content struct {
 	// What follows from the above.
 	acls       map[string]*acl // by encoding; those that znodes have
 	mortals    mortals
+	quotas     map[string]struct{} // the paths that have limits
 	dataBytes  int64
 	ephemerals int
 }
@@ -86,6 +90,7 @@ func newContent() content {
 		origins:  make(map[uint32]position),
 		members:  make(map[uint32]Member),
 		acls:     make(map[string]*acl),
+		quotas:   make(map[string]struct{}),
 	}
 }
 

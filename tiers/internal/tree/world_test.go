@@ -18,6 +18,29 @@ func (w world) path() string {
 	return names[w.IntN(len(names))]
 }
 
+// quotas are znodes that make quotas, nested ones too.
+func (w world) quota() string {
+	return []string{"/zookeeper/quota/a", "/zookeeper/quota/a/x", "/zookeeper/quota/b"}[w.IntN(3)] + []string{"", limitsName, statsName, statsName}[w.IntN(4)]
+}
+
+func (w world) limits() []byte {
+	return []byte([]string{
+		"count=3,bytes=8", "count=-1,bytes=-1=;byteHardLimit=12;countHardLimit=4", "count=-1,bytes=20=;countHardLimit=2", "bytes=1;;byteHardLimit=6,odd=7",
+		"", "count", "count=x,bytes==3,countHardLimit=5=;",
+	}[w.IntN(7)])
+}
+
+// quotaTxn makes quotas on the top znodes.
+func (w world) quotaTxn() *tiers.Txn {
+	txn := &tiers.Txn{Caller: []tiers.Identity{{Scheme: "super"}}}
+	for _, top := range []string{"/a", "/b"} {
+		for _, name := range []string{"", limitsName, statsName} {
+			txn.Ops = append(txn.Ops, tiers.Op{Kind: tiers.OpCreate, Path: quotaRoot + top + name, ACL: tiers.OpenACL, Data: w.limits()})
+		}
+	}
+	return txn
+}
+
 func (w world) acl() []tiers.ACL {
 	switch w.IntN(6) {
 	case 0:
@@ -33,7 +56,9 @@ func (w world) op(session tiers.SessionID) tiers.Op {
 	if w.IntN(2) == 0 {
 		op.Version = -1
 	}
-	if w.IntN(4) > 0 {
+	if w.IntN(12) == 0 {
+		op.Path, op.Data = w.quota(), w.limits()
+	} else if w.IntN(4) > 0 {
 		op.Data = bytes.Repeat([]byte{'d'}, w.IntN(5))
 	}
 	switch k := w.IntN(20); {

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"strings"
 	"time"
 
 	"github.com/strata-coord/strata/tiers"
@@ -64,6 +65,9 @@ func (t *Tree) set(path string, now *state, siblings *children) (old *state) {
 			siblings.add(name)
 		} else {
 			siblings.remove(name)
+		}
+		if strings.HasPrefix(path, quotaRoot) {
+			t.limited(path, now != nil)
 		}
 	}
 	if now != nil {
@@ -137,7 +141,7 @@ func (t *Tree) rollback() {
 		}
 	}
 	t.forget()
-	t.toldEnd, t.toldMove = t.toldEnd[:0], t.toldMove[:0]
+	t.toldEnd, t.toldMove, t.excess = t.toldEnd[:0], t.toldMove[:0], t.excess[:0]
 }
 
 // forget lets go of the steps and the events of the txn that was applied.

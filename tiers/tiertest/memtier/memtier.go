@@ -21,6 +21,8 @@ type Options struct {
 	Contract tiers.Contract
 	// Mounts are znodes that exist from the start and can't be deleted, as the mount points of a tier with a tree of its own.
 	Mounts []string
+	// EnforceQuota refuses what is beyond a hard limit of a quota.
+	EnforceQuota bool
 }
 
 // Full is the contract of a tier that offers everything.
@@ -64,6 +66,7 @@ func New(o Options) *Tier {
 		o.Contract = Full
 	}
 	t := &Tier{contract: o.Contract, mounts: make(map[string]bool), tree: tree.New(), given: make(map[*tiers.Pending]struct{}), advanced: make(chan struct{})}
+	t.tree.EnforceQuota(o.EnforceQuota)
 	t.timers.expired = t.expire
 	t.tree.OnSessionMove(func(s tree.SessionInfo) { t.timers.start(s.ID, s.Timeout) })
 	t.tree.OnSessionEnd(t.sessionEnded)
