@@ -80,6 +80,9 @@ type Config struct {
 	// limits. It is the leader's that counts: give all members the same.
 	EnforceQuota bool
 
+	// MaxTxn bounds a replicated txn, encoded, in bytes. Default, and least, 4 MiB.
+	MaxTxn int
+
 	Logger *slog.Logger
 	// Network replaces the operating system's, for tests.
 	Network peernet.Network
@@ -119,6 +122,7 @@ func (c *Config) complete() error {
 	if c.MinSessionTimeout > c.MaxSessionTimeout {
 		return fmt.Errorf("coord: Config.MinSessionTimeout %v is above MaxSessionTimeout %v", c.MinSessionTimeout, c.MaxSessionTimeout)
 	}
+	c.MaxTxn = max(c.MaxTxn, 4<<20)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -2,7 +2,9 @@ package zkcompat
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"time"
 
@@ -29,6 +31,10 @@ type Config struct {
 
 	// Tick and the bounds of session timeouts are only reported (by the word conf): Sessions negotiates. Zero: 2 s, 2 and 20 ticks.
 	Tick, MinTimeout, MaxTimeout time.Duration
+
+	// MaxFrame is the longest request in bytes, without its length field (ZooKeeper's jute.maxbuffer). Zero: 1048575. setWatches and
+	// setWatches2 may be [WatchesFactor] times as long.
+	MaxFrame int
 
 	MaxPerAddress  int // connections of one remote address; 0: no limit (ZooKeeper's maxClientCnxns)
 	MaxConnections int // of all; 0: no limit
@@ -65,6 +71,10 @@ type ServerInfo struct {
 	DataDirSize, LogDirSize    int64 // bytes
 }
 
+// WatchesFactor is by how much a setWatches may exceed Config.MaxFrame: a client that comes back with all its watches in one
+// request must not be turned away for having many.
+const WatchesFactor = 16
+
 func (c *Config) setDefaults() error {
 	switch {
 	case c.Listen == nil:
@@ -89,6 +99,12 @@ func (c *Config) setDefaults() error {
 	}
 	if c.MaxTimeout <= 0 {
 		c.MaxTimeout = 20 * c.Tick
+	}
+	switch {
+	case c.MaxFrame < 0 || c.MaxFrame > math.MaxInt32/WatchesFactor:
+		return fmt.Errorf("zkcompat: Config.MaxFrame is %d: want 0 to %d bytes", c.MaxFrame, math.MaxInt32/WatchesFactor)
+	case c.MaxFrame == 0:
+		c.MaxFrame = 0xfffff
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -2,6 +2,7 @@ package zkcompat
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -18,8 +19,8 @@ import (
 )
 
 const (
-	maxFrame   = 0xfffff // bytes of a request's body
 	smallFrame = 1 << 10 // up to here bodies share one buffer
+	largeFrame = 1 << 20 // beyond, a body's memory grows as it arrives: what is only announced costs nothing
 	// What an idle writer keeps at most.
 	keptBytes, keptItems = 64 << 10, 256
 	// linger is how long a connection that ends in order may take to send its last replies, and farewell how long a client
@@ -137,8 +138,8 @@ func (c *conn) frame() ([]byte, error) {
 		return nil, err
 	}
 	n := int(int32(binary.BigEndian.Uint32(head)))
-	if n < jute.RequestHeaderLen || n > maxFrame {
-		return nil, fmt.Errorf("%w: %d", errFrame, n)
+	if limit, err := c.longest(n); n < jute.RequestHeaderLen || err != nil || n > limit {
+		return nil, errors.Join(fmt.Errorf("%w: %d", errFrame, n), err)
 	}
 	if _, err := c.r.Discard(4); err != nil {
 		return nil, err
@@ -146,7 +147,33 @@ func (c *conn) frame() ([]byte, error) {
 	return c.body(n)
 }
 
+// longest is how long the next request may be. Only for one of n bytes that is too long for the others, it looks which one it is.
+func (c *conn) longest(n int) (int, error) {
+	limit := c.srv.cfg.MaxFrame
+	if n <= limit || n > limit*WatchesFactor {
+		return limit, nil
+	}
+	head, err := c.r.Peek(4 + jute.RequestHeaderLen)
+	if err != nil {
+		return limit, err
+	}
+	var h jute.RequestHeader
+	if err := h.Decode(jute.NewDecoder(head[4:])); err != nil {
+		return limit, err
+	}
+	if h.Op == jute.OpSetWatches || h.Op == jute.OpSetWatches2 {
+		limit *= WatchesFactor
+	}
+	return limit, nil
+}
+
 func (c *conn) body(n int) ([]byte, error) {
+	if n > largeFrame {
+		c.borrowed = false
+		var b bytes.Buffer
+		_, err := io.CopyN(&b, c.r, int64(n))
+		return b.Bytes(), err
+	}
 	var b []byte
 	if c.borrowed = n <= smallFrame; c.borrowed {
 		if c.scratch == nil {

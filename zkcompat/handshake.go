@@ -34,7 +34,7 @@ func (c *conn) greet() (reader bool, err error) {
 		return false, err
 	}
 	n := int(int32(binary.BigEndian.Uint32(head[:])))
-	if n < 0 || n > maxFrame {
+	if n < 0 || n > c.srv.cfg.MaxFrame {
 		return false, fmt.Errorf("%w: %d", errFrame, n)
 	}
 	// What a stranger announces is not allocated before it is there.

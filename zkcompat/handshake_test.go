@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -156,7 +157,8 @@ func TestFrameLengths(t *testing.T) {
 	w := newWorld(t)
 	for _, n := range []int32{-1, 0, 7, 0x100000, 1 << 30} {
 		c := w.connect()
-		c.bytes(jute.AppendInt(nil, n))
+		h := jute.RequestHeader{Xid: 1, Op: jute.OpSetData}
+		c.bytes(h.Append(jute.AppendInt(nil, n)))
 		c.closed()
 	}
 	c := w.connect()
@@ -174,6 +176,34 @@ func TestFrameLengths(t *testing.T) {
 		c.bytes(jute.AppendInt(nil, n))
 		c.closed()
 	}
+}
+
+// Who comes back with many watches may say so in one request.
+func TestSetWatchesLongerThanAFrame(t *testing.T) {
+	const znodes = 20_000
+	w := newWorld(t, func(c *zkcompat.Config) { c.MaxFrame = 64 << 10 })
+	c := w.connect()
+	q := jute.SetWatches{Data: []string{}, Exist: []string{}, Children: []string{}, Since: 1 << 40}
+	for i := range znodes {
+		q.Exist = append(q.Exist, fmt.Sprintf("/a-path-of-some-length-%020d", i))
+	}
+	x := c.send(jute.OpSetWatches, q.Append(nil, false))
+	c.want(x, 0)
+	if _, _, watches := w.tier.WatchStats(); watches != znodes {
+		t.Errorf("%d watches are armed, want %d", watches, znodes)
+	}
+	x = c.node(create(q.Exist[znodes-1], ""))
+	c.event(created, q.Exist[znodes-1])
+	c.want(x, 0)
+
+	c = w.connect() // any other request has the ordinary limit
+	h := jute.RequestHeader{Xid: 1, Op: jute.OpMulti}
+	c.bytes(h.Append(jute.AppendInt(nil, 64<<10+1)))
+	c.closed()
+	c = w.connect() // and even this one has a limit
+	h.Op = jute.OpSetWatches2
+	c.bytes(h.Append(jute.AppendInt(nil, 64<<10*zkcompat.WatchesFactor+1)))
+	c.closed()
 }
 
 // ask sends a four-letter word and reads all of the answer.

@@ -120,7 +120,7 @@ func (v *server) coordConfig() coord.Config {
 	c := coord.Config{
 		Name: s.name, Dir: s.dataDir, Bind: s.bind, Join: s.join, BootstrapExpect: s.bootstrapExpect, Role: coord.Role(s.role),
 		Tick: s.tick, MinSessionTimeout: s.minSession, MaxSessionTimeout: s.maxSession,
-		ContainerCheckInterval: s.containerCheck, EnforceQuota: s.enforceQuota, Logger: v.log,
+		ContainerCheckInterval: s.containerCheck, EnforceQuota: s.enforceQuota, MaxTxn: 2 * s.maxFrame, Logger: v.log,
 	}
 	for _, r := range v.routes {
 		c.Routes = append(c.Routes, coord.Route{Prefix: r.prefix, Tier: r.tier, MaxStaleness: r.maxStaleness})
@@ -135,6 +135,7 @@ func (v *server) startClients(node *coord.Node) error {
 	}
 	clients, err := zkcompat.Listen(zkcompat.Config{
 		Listen: v.zkListener, Tier: node.Tier(), Sessions: node.Sessions(), Server: v.serverInfo, Ready: v.ready, ReadOnly: node.ReadOnly, MajorityOnly: majorityOnly(v.routes),
+		MaxFrame: v.settings.maxFrame, MaxPerAddress: v.settings.maxPerAddress,
 		Tick: v.settings.tick, MinTimeout: v.settings.minSession, MaxTimeout: v.settings.maxSession, Logger: v.log,
 	})
 	if err != nil {

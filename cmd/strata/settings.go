@@ -28,6 +28,8 @@ type settings struct {
 	maxSession      time.Duration // 0: twenty ticks
 	containerCheck  time.Duration
 	enforceQuota    bool
+	maxFrame        int
+	maxPerAddress   int
 	config          string
 	logLevel        slog.Level
 }
@@ -56,9 +58,14 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.maxSession, "max-session-timeout", 0, "longest session timeout that a client may negotiate, a `DURATION` (default: 20 ticks)")
 	f.DurationVar(&s.containerCheck, "container-check-interval", time.Minute, "how often containers without children and TTL znodes whose time is over are deleted, a `DURATION`")
 	f.BoolVar(&s.enforceQuota, "enforce-quota", false, "refuse writes beyond the hard limits of quotas; without it they are logged, as beyond soft limits")
+	f.IntVar(&s.maxFrame, "max-frame", 1048575, "longest request of a ZooKeeper client, `BYTES` (jute.maxbuffer); at most 16 MiB")
+	f.IntVar(&s.maxPerAddress, "max-client-connections", 0, "how many connections one address may have, `N`; 0: no limit (maxClientCnxns)")
 	f.StringVar(&s.config, "config", "", "a YAML `FILE` with the same keys; flags win")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log `LEVEL`: debug, info, warn or error; logs go to stderr")
 }
+
+// What --max-frame may be: a connect request has to fit, and many requests have to fit into what members send each other.
+const minFrame, maxFrame = 1 << 10, 16 << 20
 
 // complete fills in what depends on other settings or on the machine, and refuses what can't work, before anything is opened.
 func (s *settings) complete() error {
@@ -92,6 +99,10 @@ func (s *settings) complete() error {
 		return fmt.Errorf("--bootstrap-expect %d needs --join: say where the other voters are", s.bootstrapExpect)
 	case s.tick <= 0:
 		return fmt.Errorf("--tick %v: must be positive", s.tick)
+	case s.maxFrame < minFrame || s.maxFrame > maxFrame:
+		return fmt.Errorf("--max-frame %d: want %d to %d bytes", s.maxFrame, minFrame, maxFrame)
+	case s.maxPerAddress < 0:
+		return fmt.Errorf("--max-client-connections %d: want a number, 0 for no limit", s.maxPerAddress)
 	case s.containerCheck <= 0:
 		return fmt.Errorf("--container-check-interval %v: must be positive", s.containerCheck)
 	case s.minSession < 0 || s.minSession > s.maxSession:

@@ -133,6 +133,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"zk-listen", "", []string{"--zk-listen", "2181"}, []string{"--zk-listen", "HOST:PORT"}},
 		{"name", "", []string{"--name", "a b"}, []string{"--name", "a b"}},
 		{"tick", "", []string{"--tick", "0s"}, []string{"--tick"}},
+		{"max-frame", "", []string{"--max-frame", "100"}, []string{"--max-frame", "1024"}},
+		{"max-client-connections", "", []string{"--max-client-connections", "-1"}, []string{"--max-client-connections"}},
 		{"session timeouts", "", []string{"--min-session-timeout", "1m"}, []string{"--min-session-timeout", "40s"}},
 		{"route without tier", "", []string{"--route", "/a"}, []string{"--route", "PREFIX=TIER"}},
 		{"route to no tier", "", []string{"--route", "/a=weak"}, []string{`"weak"`, "eventual"}},
