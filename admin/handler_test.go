@@ -88,7 +88,7 @@ func TestStatusKeepsItsFieldNames(t *testing.T) {
 		t.Fatalf("%v in %s", err, body)
 	}
 	want := map[string]any{
-		"member": "one", "role": "voter", "ready": true, "raft_state": "leader", "leader": "one", "term": 3.0, "commit_index": 41.0,
+		"member": "one", "role": "voter", "ready": true, "read_only": false, "raft_state": "leader", "leader": "one", "term": 3.0, "commit_index": 41.0,
 		"applied_index": 40.0, "zxid": "0x1c", "staleness_ms": 250.0, "connections": 5.0, "sessions": 6.0, "watches": 7.0, "znodes": 9.0,
 	}
 	for k, v := range want {
@@ -123,7 +123,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatalf("%d %s", code, body)
 	}
 	for _, want := range []string{
-		"strata_ready 1", "strata_connections 5", "strata_sessions 6", "strata_watches 7", "strata_outstanding_requests 8",
+		"strata_ready 1", "strata_read_only 0", "strata_connections 5", "strata_sessions 6", "strata_watches 7", "strata_outstanding_requests 8",
 		"strata_raft_term 3", "strata_raft_commit_index 41", "strata_raft_applied_index 40", "strata_raft_has_leader 1",
 		`strata_raft_state{state="leader"} 1`, `strata_raft_state{state="follower"} 0`, "strata_znodes 9",
 		`strata_members{state="alive"} 1`, `strata_members{state="dead"} 1`, `strata_members{state="suspect"} 0`,

@@ -51,6 +51,7 @@ func newCollector(cfg Config) *collector {
 		c.metrics = append(c.metrics, metric{desc(name, help), prometheus.CounterValue, read})
 	}
 	gauge("ready", "1 when clients are served.", func(s *sample) float64 { return flag(s.Ready) })
+	gauge("read_only", "1 when this member has been without a majority for longer than an election takes.", func(s *sample) float64 { return flag(s.ReadOnly) })
 	gauge("connections", "Connections of clients at this member.", func(s *sample) float64 { return float64(s.Connections) })
 	gauge("sessions", "Sessions hosted by this member.", func(s *sample) float64 { return float64(s.Sessions) })
 	gauge("watches", "Watches armed by clients of this member.", func(s *sample) float64 { return float64(s.Watches) })

@@ -8,6 +8,8 @@ type Status struct {
 	Address string `json:"address"`          // under which the other members reach it
 	Ready   bool   `json:"ready"`            // clients are served
 	Reason  string `json:"reason,omitempty"` // why not
+	// ReadOnly: the majority is gone; clients that asked for read-only service see the past of strong routes.
+	ReadOnly bool `json:"read_only"`
 
 	RaftState     string `json:"raft_state"`     // leader, follower, candidate, shutdown
 	Leader        string `json:"leader"`         // name; empty when there is none

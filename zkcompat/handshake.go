@@ -118,7 +118,7 @@ func (s *Server) reached(ctx context.Context, z tiers.Zxid) (tiers.Zxid, error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, catchUp)
 	defer cancel()
-	v, err := s.cfg.Tier.Read(ctx, tiers.Query{Path: "/", Want: tiers.WantNothing, AtLeast: z, Local: true})
+	v, err := s.cfg.Tier.Read(ctx, tiers.Query{Path: "/", Want: tiers.WantNothing, AtLeast: z})
 	if err == nil && v.Zxid < z {
 		err = fmt.Errorf("%w: at %v, not %v", tiers.ErrStale, v.Zxid, z)
 	}

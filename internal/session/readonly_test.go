@@ -37,7 +37,13 @@ func TestCloseInReadOnlyMode(t *testing.T) {
 		m.strong.setDown(tiers.ErrUnavailable) // gone again before anybody could be told
 		pass(2 * tick)
 		m.strong.setDown(nil)
-		pass(2 * tick)
+		asked := len(m.strong.submitted())
+		release := m.strong.hold()
+		pass(4 * tick)
+		if log := m.strong.submitted(); len(log) != asked+1 {
+			t.Errorf("the tree is asked once, and waited for: %q", log[asked:])
+		}
+		release()
 		if _, live := c.hostOf(l.ID); live {
 			t.Error("it lives on in the tree with a majority")
 		}

@@ -28,7 +28,8 @@ type member struct {
 	ip     string
 	port   *peernet.Port
 	tier   *Tier
-	stores *Stores // survive a restart
+	stores *Stores       // survive a restart
+	touch  time.Duration // Config.TouchInterval of the next start
 }
 
 func newCluster(t *testing.T, n int) *cluster { return tunedCluster(t, n, nil) }
@@ -80,7 +81,7 @@ func (c *cluster) start(m *member) {
 	m.stores.Incarnation++
 	cfg := Config{
 		Name: m.name, Identity: [16]byte{byte(m.ip[len(m.ip)-1])}, Port: port, Resolve: c.addr,
-		Logger: testLogger().With("member", m.name),
+		Logger: testLogger().With("member", m.name), TouchInterval: m.touch,
 		Stores: func() (*Stores, error) { return m.stores, nil },
 	}
 	if c.tune != nil {

@@ -89,13 +89,28 @@ func (t *Tier) ReadOnlyChanged() <-chan struct{} {
 	return t.mode.changed
 }
 
-// watchMode begins the mode. Time in which this process did not run does not count as silence.
+// quiet adds up for how long nothing was heard. Time in which this process did not run, and could not hear, does not count.
+type quiet struct {
+	every time.Duration // between two ticks
+	last  time.Time     // the last tick
+	sum   time.Duration
+}
+
+// tick is to be called every s.every; heard tells whether there was something since the last call.
+func (s *quiet) tick(now time.Time, heard bool) time.Duration {
+	s.sum += min(now.Sub(s.last), 2*s.every)
+	s.last = now
+	if heard {
+		s.sum = 0
+	}
+	return s.sum
+}
+
+// watchMode begins the mode.
 func (t *Tier) watchMode(ctx context.Context) {
-	every := t.cfg.ReadOnlyAfter / 8
-	tick := time.NewTicker(every)
+	s := quiet{every: t.cfg.ReadOnlyAfter / 8, last: time.Now()}
+	tick := time.NewTicker(s.every)
 	defer tick.Stop()
-	var silent time.Duration
-	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -103,11 +118,7 @@ func (t *Tier) watchMode(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := time.Now()
-		silent += min(now.Sub(last), 2*every)
-		last = now
-		if t.mode.takeHeard() || t.fresh.Load() == nil {
-			silent = 0
-		}
+		silent := s.tick(now, t.mode.takeHeard() || t.fresh.Load() == nil)
 		if silent >= t.cfg.ReadOnlyAfter && t.mode.begin(now.Add(-silent)) {
 			t.log.Warn("read-only mode begins: no majority could be confirmed", "for", silent.Round(time.Millisecond), "why", t.unavailable(), "zxid", t.tree.Zxid())
 			t.releaseLocal()

@@ -167,3 +167,52 @@ func TestElectionsAreNoReadOnlyMode(t *testing.T) {
 		}
 	})
 }
+
+// A process that was stopped has not listened: that is no silence.
+func TestQuiet(t *testing.T) {
+	now := time.Now()
+	s := quiet{every: time.Second, last: now}
+	for i, step := range []struct {
+		passed time.Duration
+		heard  bool
+		want   time.Duration
+	}{
+		{time.Second, false, time.Second}, {time.Second, false, 2 * time.Second}, {time.Hour, false, 4 * time.Second},
+		{time.Second, true, 0}, {time.Hour, true, 0}, {time.Second, false, time.Second},
+	} {
+		now = now.Add(step.passed)
+		if got := s.tick(now, step.heard); got != step.want {
+			t.Errorf("step %d: %v, want %v", i, got, step.want)
+		}
+	}
+}
+
+// When the mode ends, the majority hears of this member's sessions at once, not with the next batch.
+func TestSessionsAreTouchedWhenTheModeEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		c.form()
+		alone := c.others(c.leader(""))[0]
+		c.stop(alone)
+		alone.touch = time.Hour
+		c.start(alone)
+		c.ready(alone)
+		id, _ := tiers.NewSessionID(9, 9, 9)
+		alone.do(t, id, tiers.Op{Kind: tiers.OpOpenSession, Timeout: time.Minute})
+		c.cutOff(alone)
+		alone.awaitMode(t, true)
+		alone.tier.Touch(id)
+		touched := time.Now()
+		<-time.After(5 * time.Second)
+		c.net.Heal()
+		alone.awaitMode(t, false)
+		<-time.After(time.Second)
+		if got := alone.tier.Renewed(id); !got.Equal(touched) {
+			t.Errorf("renewed at %v, touched at %v", got, touched)
+		}
+		other := c.leader("")
+		if got := other.tier.touches.lastHeard(id).Sub(touched); got < -time.Second || got > time.Second {
+			t.Errorf("the leader has heard of it %v after the touch", got)
+		}
+	})
+}
