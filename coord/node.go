@@ -190,7 +190,7 @@ func (n *Node) openTiers() error {
 	}
 	ev, err := eventual.Open(eventual.Config{
 		Name: n.cfg.Name, Identity: id, Port: n.port, Advertise: n.cfg.Advertise, Seeds: n.others(),
-		Dir: eventualDir, Mounts: mounts, Meta: meta, Zxid: n.zxid, Label: "strata",
+		Dir: eventualDir, Mounts: mounts, Meta: meta, Zxid: n.zxid, Label: "strata", Number: n.number,
 		Logger: n.log.With("tier", "eventual"),
 	})
 	if err != nil {
@@ -236,6 +236,12 @@ func (n *Node) route() (*tiers.Router, error) {
 		return nil, fmt.Errorf("coord: %w", err)
 	}
 	return router, nil
+}
+
+// number is this member's number in the cluster.
+func (n *Node) number() (uint32, bool) {
+	number, _, ok := n.strong.Number()
+	return number, ok
 }
 
 func (n *Node) zxid() tiers.Zxid { return replicated{n.strong}.Zxid() }

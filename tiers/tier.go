@@ -41,17 +41,19 @@ type Tier interface {
 
 // Contract is what a tier promises for a path. It drives the conformance suite, and the refusals of unsupported ops.
 type Contract struct {
-	Tier             string        // "strong", "readonly", "eventual"
-	Linearizable     bool          // every read sees every write acknowledged before it
-	MaxStaleness     time.Duration // reads refuse beyond it; 0: they report their staleness and never refuse for it
-	Conditional      bool          // ops with a version, and check
-	Multi            bool          // txns of several ops
-	Sequential       bool          // sequential creates
-	Ephemeral        bool
-	Expiring         bool // container and TTL creates
-	ACLs             bool // ACLs other than open ones are kept and checked
-	ReplicatedZxids  bool // zxids compare across members
-	MinorityWritable bool // accepts writes without a majority
+	Tier         string        // "strong", "readonly", "eventual"
+	Linearizable bool          // every read sees every write acknowledged before it
+	MaxStaleness time.Duration // reads refuse beyond it; 0: they report their staleness and never refuse for it
+	Conditional  bool          // ops with a version, and check
+	Multi        bool          // txns of several ops
+	Sequential   bool          // sequential creates: the parent counts its creates
+	// SequentialPerMember: sequential creates, whose numbers are unique, and increase among those of one member; Sequential is false.
+	SequentialPerMember bool
+	Ephemeral           bool
+	Expiring            bool // container and TTL creates
+	ACLs                bool // ACLs other than open ones are kept and checked
+	ReplicatedZxids     bool // zxids compare across members
+	MinorityWritable    bool // accepts writes without a majority
 }
 
 // Sync returns when later Reads of path at this member show every commit acknowledged before the call.

@@ -47,8 +47,11 @@ type Config struct {
 	Mounts    []string // paths that always exist here and cannot be deleted: where the router mounts this tree
 	Meta      []byte   // what the others shall see of this member; at most 256 bytes
 	Zxid      func() tiers.Zxid
-	Label     string // members of another label are not heard
-	Logger    *slog.Logger
+	// Number is this member's number in the cluster, never another's, from 1; false before it is known. Nil: sequential creates are
+	// refused, as nothing makes their names unique.
+	Number func() (uint32, bool)
+	Label  string // members of another label are not heard
+	Logger *slog.Logger
 	// Expire makes the tier itself end the sessions hosted here that are not touched for their timeout. Leave it off where a session
 	// table does that: touches then cost nothing.
 	Expire bool

@@ -11,7 +11,7 @@ func TestConformance(t *testing.T) {
 	tiertest.Run(t, tiertest.Harness{
 		Members: 3, Bubble: synctest.Test, Base: "/services",
 		New: func(t *testing.T, n int) *tiertest.Cluster {
-			c := newCluster(t, n)
+			c := newCluster(t, n, numbers)
 			x := &tiertest.Cluster{
 				Partition: func() {
 					var rest []string

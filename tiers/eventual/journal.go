@@ -102,6 +102,9 @@ func Check(dir string, log *slog.Logger) error {
 	if _, err := readMembers(dir); err != nil {
 		return err
 	}
+	if _, err := readSequences(filepath.Join(dir, sequencesFile)); err != nil {
+		return err
+	}
 	j := &journal{path: filepath.Join(dir, journalFile), log: log}
 	return j.replay(crdt.New())
 }

@@ -48,7 +48,9 @@ func Open(cfg Config) (_ *Tier, err error) {
 		t.origin.Incarnation = t.disk.incarnation
 	}
 	t.view = newView(records, cfg.Mounts, cfg.Zxid)
-	t.writer = newWriter(t)
+	if t.writer, err = newWriter(t); err != nil {
+		return nil, errors.Join(err, t.disk.close())
+	}
 	t.disk.start(t.durable)
 	if t.gossip, err = newGossip(t); err != nil {
 		return nil, errors.Join(err, t.disk.close())
@@ -87,7 +89,7 @@ func (t *Tier) Close() error {
 
 // Contract is the same for every path.
 func (t *Tier) Contract(string) tiers.Contract {
-	return tiers.Contract{Tier: "eventual", Ephemeral: true, MinorityWritable: true}
+	return tiers.Contract{Tier: "eventual", Ephemeral: true, MinorityWritable: true, SequentialPerMember: t.cfg.Number != nil}
 }
 
 // Read answers from this member's memory, at once: neither q.Fresh nor q.AtLeast can hold it, as others' writes may be behind a
@@ -175,7 +177,7 @@ func refuse(txn *tiers.Txn, what, hint string) error {
 const strongHint = "route the path to the strong tier"
 
 // check holds txn against the contract.
-func check(txn *tiers.Txn) error {
+func (w *writer) check(txn *tiers.Txn) error {
 	if len(txn.Ops) == 0 {
 		return nil
 	}
@@ -186,11 +188,11 @@ func check(txn *tiers.Txn) error {
 	switch op.Kind {
 	case tiers.OpCreate:
 		switch {
-		case op.Mode.IsSequential():
-			return refuse(txn, "a sequential create", "name the znode by something unique, or "+strongHint)
 		case op.Mode.IsContainer() || op.Mode.IsTTL():
 			return refuse(txn, "a container or TTL create", "use an ephemeral, or "+strongHint)
-		case op.Mode != tiers.Persistent && op.Mode != tiers.Ephemeral:
+		case op.Mode.IsSequential() && w.t.cfg.Number == nil:
+			return refuse(txn, "a sequential create", "name the znode by something unique, or "+strongHint)
+		case op.Mode < tiers.Persistent || op.Mode > tiers.EphemeralSequential:
 			return fmt.Errorf("%w: create mode %d", tiers.ErrBadArguments, op.Mode)
 		case len(op.ACL) == 0:
 			return tiers.ErrInvalidACL

@@ -17,7 +17,8 @@ type writer struct {
 	// ended are the sessions that ended here: they don't come back for as long as anybody might try.
 	ended map[tiers.SessionID]ended
 	// moved is when sessions were seen to have gone to another member: what they leave here, it takes over, or it goes after a while.
-	moved map[tiers.SessionID]time.Time
+	moved     map[tiers.SessionID]time.Time
+	sequences *sequences
 }
 
 // hosted is a session that is attached to this member.
@@ -42,14 +43,16 @@ const (
 	maxData = 4 << 20
 )
 
-func newWriter(t *Tier) *writer {
+func newWriter(t *Tier) (*writer, error) {
 	w := &writer{t: t, sessions: make(map[tiers.SessionID]*hosted), ended: make(map[tiers.SessionID]ended), moved: make(map[tiers.SessionID]time.Time)}
 	w.seq = t.view.records.Known()[t.origin]
-	return w
+	var err error
+	w.sequences, err = openSequences(t.cfg.Dir, func(parent string) bool { return t.view.mounts[parent] || t.view.records.Get(parent) != nil })
+	return w, err
 }
 
 func (w *writer) write(txn *tiers.Txn) (tiers.Receipt, error) {
-	err := check(txn)
+	err := w.check(txn)
 	v := w.t.view
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -64,7 +67,11 @@ func (w *writer) write(txn *tiers.Txn) (tiers.Receipt, error) {
 	w.t.out(wrote)
 	r.Zxid = v.zxid() // not before the events were stamped: an answer is not older than what it caused
 	if err == nil && len(txn.Ops) > 0 && txn.Ops[0].Kind <= tiers.OpSetData && txn.Ops[0].Kind != tiers.OpDelete {
-		if z := v.znodes[txn.Ops[0].Path]; z != nil {
+		path := txn.Ops[0].Path
+		if r.Results[0].Path != "" {
+			path = r.Results[0].Path
+		}
+		if z := v.znodes[path]; z != nil {
 			r.Results[0].Stat = z.stat()
 		}
 	}
@@ -134,12 +141,15 @@ func (w *writer) do(session tiers.SessionID, op *tiers.Op, res *tiers.Result) ([
 	}
 	v := w.t.view
 	path := op.Path
+	if op.Kind == tiers.OpCreate && op.Mode.IsSequential() {
+		path = numbered(path, 0, 0)
+	}
 	if !clean(path) {
 		return nil, tiers.ErrBadArguments
 	}
 	z := v.znodes[path]
 	if op.Kind == tiers.OpCreate {
-		return w.create(session, op, z, now, res)
+		return w.create(session, op, path, now, res)
 	}
 	switch {
 	case op.Kind == tiers.OpDelete && (v.mounts[path] || path == "/"):
@@ -162,30 +172,38 @@ func (w *writer) do(session tiers.SessionID, op *tiers.Op, res *tiers.Result) ([
 	return []*crdt.Record{r}, nil
 }
 
-func (w *writer) create(session tiers.SessionID, op *tiers.Op, z *znode, now int64, res *tiers.Result) ([]*crdt.Record, error) {
+// create makes the znode of a create; path is op's, with some number if it is sequential.
+func (w *writer) create(session tiers.SessionID, op *tiers.Op, path string, now int64, res *tiers.Result) ([]*crdt.Record, error) {
 	owner := w.sessions[session]
 	if op.Mode.IsEphemeral() && owner == nil {
 		return nil, tiers.ErrSessionExpired
 	}
-	if op.Path == "/" {
+	if path == "/" {
 		return nil, tiers.ErrNodeExists
 	}
-	parent := w.t.view.znodes[parentOf(op.Path)]
+	parentPath := parentOf(path)
+	parent := w.t.view.znodes[parentPath]
 	switch {
 	case parent == nil:
 		return nil, tiers.ErrNoNode
-	case z != nil:
+	case !op.Mode.IsSequential() && w.t.view.znodes[path] != nil:
 		return nil, tiers.ErrNodeExists
 	case parent.record != nil && parent.record.Session != 0:
 		return nil, tiers.ErrEphemeral
 	}
-	r := w.next(op.Path, now)
+	if op.Mode.IsSequential() {
+		var err error
+		if path, err = w.numberedFor(parentPath, op); err != nil {
+			return nil, err
+		}
+	}
+	r := w.next(path, now)
 	r.Data, r.Ctime = bytes.Clone(op.Data), now
 	if op.Mode.IsEphemeral() {
 		r.Epoch = max(r.Epoch, owner.attached)
 		r.Session, r.Timeout, r.Host, r.Attached = int64(session), owner.timeout.Milliseconds(), w.t.origin, owner.attached
 	}
-	res.Path = op.Path
+	res.Path = path
 	return []*crdt.Record{r}, nil
 }
 

@@ -2,6 +2,7 @@ package tiertest
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/strata-coord/strata/tiers"
@@ -14,10 +15,34 @@ func ttl(path string, mode tiers.CreateMode, d time.Duration) tiers.Op {
 	return op
 }
 
+// sequencesPerMember: numbers of ten digits are unique everywhere, and increase at each member.
+func sequencesPerMember(e *env, p string) {
+	e.Helper()
+	last := ""
+	for _, name := range []string{"s-", "t-", "", "s-"} {
+		got := e.do(create(p+"/"+name, nil, tiers.PersistentSequential)).Results[0].Path
+		number := got[max(0, len(got)-10):]
+		if got != p+"/"+name+number || strings.Trim(number, "0123456789") != "" || number <= last {
+			e.Errorf("created %q after the number %q", got, last)
+		}
+		last = number
+	}
+	got := e.session(0).do(create(p+"/e-", nil, tiers.EphemeralSequential)).Results[0]
+	if got.Stat.EphemeralOwner == 0 || !strings.HasPrefix(got.Path, p+"/e-") {
+		e.Errorf("created %+v", got)
+	}
+	e.fails(one(create(e.path("none/s-"), nil, tiers.PersistentSequential)), tiers.ErrNoNode)
+	e.fails(one(create(p+"/./s-", nil, tiers.PersistentSequential)), tiers.ErrNoNode, tiers.ErrBadArguments)
+}
+
 var modes = []test{
 	{name: "Sequences", run: func(e *env) {
 		p := e.path("q")
 		e.do(create(p, nil, tiers.Persistent))
+		if e.contract.SequentialPerMember {
+			sequencesPerMember(e, p)
+			return
+		}
 		if !e.offered(e.contract.Sequential, tiers.Txn{Ops: one(create(p+"/s-", nil, tiers.PersistentSequential))}) {
 			return
 		}
