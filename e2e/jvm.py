@@ -7,7 +7,6 @@ import glob
 import os
 import subprocess
 import sys
-import threading
 
 import harness
 import zkcli
@@ -26,18 +25,18 @@ class Programs:
     def __init__(self):
         self.dir = scratch("jvm")
         lib = os.path.join(self.dir, "lib")
-        subprocess.run(["mvn", "-q", "-B", "-ntp", "-f", os.path.join(HERE, "pom.xml"), "-Dlib=" + lib,
+        subprocess.run(["mvn", "-q", "-B", "-ntp", "-Dstyle.color=never", "-f", os.path.join(HERE, "pom.xml"), "-Dlib=" + lib,
                         "dependency:copy-dependencies@newest", "dependency:copy@older"], check=True)
         self.jars = {v: sorted(glob.glob(os.path.join(lib, v, "*.jar"))) for v in VERSIONS}
         for v in VERSIONS[:-1]:
             self.jars[v] += sorted(glob.glob(os.path.join(lib, "logging", "*.jar")))
         self.classes = os.path.join(self.dir, "classes")
         self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Basics")
-        self.compile(NEWEST, "Later")
+        self.compile(NEWEST, "Later", "Framework", "Contender", "Recipes")
 
     def compile(self, version, *names):
         sources = [os.path.join(HERE, "src", n + ".java") for n in names]
-        subprocess.run(["javac", "-proc:none", "-Xlint:-options", "-nowarn", "-d", self.classes,
+        subprocess.run(["javac", "-proc:none", "-Xlint:-options", "-XDsuppressNotes", "-nowarn", "-d", self.classes,
                         "-cp", os.pathsep.join([self.classes, *self.jars[version]]), *sources], check=True)
 
     def start(self, version, main, *args):
@@ -75,22 +74,30 @@ def ends_well(p, patience=120):
     return len(oks)
 
 
+def leader_first(cluster):
+    first = leader(cluster)
+    return [first] + [m for m in cluster if m is not first]
+
+
+def kill_when_asked(member, running):
+    """Kills a member when all programs say that they are in the middle of their work, and tells them."""
+    for p in running:
+        p.said("kill")
+    member.process.kill()
+    for p in running:
+        p.p.stdin.write("killed\n")
+        p.p.stdin.flush()
+
+
 def java(cluster, kill=False):
-    """Every version of the Java client at once, each below a root of its own. The leader is killed when all of them ask for it."""
-    if kill:
-        first = leader(cluster)
-        cluster = [first] + [m for m in cluster if m is not first]
+    """Every version of the Java client at once, each below a root of its own."""
+    cluster = leader_first(cluster)
     running = []
     for v in VERSIONS:
         args = ["/java-" + v, ",".join(m.zk for m in cluster)] + (["kill"] if kill else [])
         running.append(programs().start(v, "Basics" if v == VERSIONS[0] else "Later", *args))
     if kill:
-        for p in running:
-            p.said("kill")
-        cluster[0].process.kill()
-        for p in running:
-            p.p.stdin.write("killed\n")
-            p.p.stdin.flush()
+        kill_when_asked(cluster[0], running)
     for p in running:
         print("     %s: %d cases" % (p.name, ends_well(p)))
 
@@ -107,7 +114,68 @@ def java_on_three_while_the_leader_is_killed():
     java(three(*REAPING), kill=True)
 
 
-CASES = zkcli.CASES + [java_on_one, java_on_three, java_on_three_while_the_leader_is_killed]
+def recipes(cluster, kill=False):
+    cluster = leader_first(cluster)
+    args = ["/recipes", ",".join(m.zk for m in cluster)] + (["kill"] if kill else [])
+    p = programs().start(NEWEST, "Recipes", *args)
+    if kill:
+        kill_when_asked(cluster[0], [p])
+    print("     %s: %d cases" % (p.name, ends_well(p)))
+
+
+def mutex(cluster, turns, kill=False):
+    """Two processes of four contenders. Each turn is a line of the journal, written while the guard file was the holder's alone."""
+    cluster = leader_first(cluster)
+    here = scratch("mutex")
+    journal = os.path.join(here, "journal")
+    open(journal, "w").close()
+
+    def grants():
+        with open(journal) as f:
+            return f.read().split()
+
+    running = [programs().start(NEWEST, "Contender", "/mutex", ",".join(m.zk for m in cluster), "kill" if kill else "keep", here, name, str(turns))
+               for name in ("a", "b")]
+    want = sorted("%s%d" % (p, i) for p in "ab" for i in range(4))
+    if kill:
+        until("each contender had a turn", lambda: set(grants()) >= set(want))
+        cluster[0].process.kill()
+        before = grants()
+        assert len(before) < len(want) * turns // 2, "the work was nearly over before the leader was killed: %d turns" % len(before)
+    for p in running:
+        ends_well(p)
+    assert sorted(grants()) == sorted(want * turns), "turns: %r" % grants()
+
+
+def mutex_on_one():
+    mutex(single(), 20)
+
+
+def mutex_on_three():
+    mutex(three(), 20)
+
+
+def mutex_on_three_while_the_leader_is_killed():
+    mutex(three(), 60, kill=True)
+
+
+def recipes_on_one():
+    recipes(single(*REAPING))
+
+
+def recipes_on_three():
+    recipes(three(*REAPING))
+
+
+def recipes_on_three_while_the_leader_is_killed():
+    recipes(three(*REAPING), kill=True)
+
+
+CASES = zkcli.CASES + [
+    java_on_one, java_on_three, java_on_three_while_the_leader_is_killed,
+    mutex_on_one, mutex_on_three, mutex_on_three_while_the_leader_is_killed,
+    recipes_on_one, recipes_on_three, recipes_on_three_while_the_leader_is_killed,
+]
 
 if __name__ == "__main__":
     sys.exit(harness.run(CASES, sys.argv[1:]))

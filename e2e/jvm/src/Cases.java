@@ -13,7 +13,7 @@ final class Cases {
     private static final long PATIENCE_MS = 60_000;
 
     private int failed;
-    private CountDownLatch killed;
+    private final CountDownLatch killed = new CountDownLatch(1);
 
     void run(String name, Body body) {
         long begin = System.nanoTime();
@@ -35,7 +35,6 @@ final class Cases {
 
     /** Tells the runner that this is the middle of the work, and returns at once: it kills the leader now. */
     void askForKill() {
-        killed = new CountDownLatch(1);
         Thread reader = new Thread(() -> {
             try {
                 BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
