@@ -256,3 +256,16 @@ func FuzzConnect(f *testing.F) {
 		}
 	})
 }
+
+// TestNullPath: ZooKeeper looks at the path of some ops before it trips over a null, and answers bad arguments.
+func TestNullPath(t *testing.T) {
+	null := append(jute.AppendInt(nil, -1), make([]byte, 16)...)
+	for op, want := range map[jute.Opcode]error{
+		jute.OpSetData: nil, jute.OpCheck: nil, jute.OpSetACL: nil, jute.OpCreate: jute.ErrNull, jute.OpDelete: jute.ErrNull, jute.OpExists: jute.ErrNull,
+	} {
+		q := jute.NodeOp{Op: op}
+		if err := q.Decode(jute.NewDecoder(null)); !errors.Is(err, want) || q.Path != "" {
+			t.Errorf("%v of null: %v, path %q, want %v", op, err, q.Path, want)
+		}
+	}
+}

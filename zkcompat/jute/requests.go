@@ -14,7 +14,12 @@ type NodeOp struct {
 
 // Decode reads the record of o.Op. The zero error means that all of it was there.
 func (o *NodeOp) Decode(d *Decoder) error {
-	o.Path = d.String()
+	switch o.Op {
+	case OpSetData, OpSetACL, OpCheck: // ZooKeeper looks at these paths before it trips over a null
+		o.Path = d.NullString().S
+	default:
+		o.Path = d.String()
+	}
 	switch o.Op {
 	case OpCreate, OpCreate2, OpCreateContainer, OpCreateTTL:
 		o.Data, o.ACL, o.Flags = d.Buffer(), d.ACLs(), d.Int()

@@ -1,0 +1,107 @@
+package compare
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Difference is one field that the two servers answer differently.
+type Difference struct {
+	Story string
+	Line  string // as it is written
+	At    string // step, connection, frame and field: "3 A reply.err"
+	Real  string
+	Ours  string
+}
+
+func (d Difference) String() string {
+	return fmt.Sprintf("%s: %s: ZooKeeper %s, Strata %s    # %s", d.Story, d.At, d.Real, d.Ours, d.Line)
+}
+
+// Compare lists the differences of two transcripts of s.
+func Compare(s *Story, theirs, ours *Transcript) []Difference {
+	a, b := normalize(theirs), normalize(ours)
+	var all []Difference
+	for step := 0; step <= len(s.Lines); step++ {
+		text := "the story's znode"
+		if step > 0 {
+			text = s.Lines[step-1].text
+		}
+		x, y := at(theirs, step), at(ours, step)
+		var conns []string
+		for _, h := range slices.Concat(x, y) {
+			if !slices.Contains(conns, h.Conn) {
+				conns = append(conns, h.Conn)
+			}
+		}
+		for _, c := range conns {
+			where := fmt.Sprintf("%d %s", step, c)
+			for _, d := range frames(a, b, of(x, c), of(y, c)) {
+				d.Story, d.Line, d.At = s.Name, text, where+" "+d.At
+				all = append(all, d)
+			}
+		}
+	}
+	return all
+}
+
+func at(t *Transcript, step int) (hs []Heard) {
+	for _, h := range t.Heard {
+		if h.Step == step {
+			hs = append(hs, h)
+		}
+	}
+	return hs
+}
+
+// of is what one connection heard; pings last, as they may overtake.
+func of(hs []Heard, conn string) (fs []Frame) {
+	for _, h := range hs {
+		if h.Conn == conn {
+			fs = append(fs, h.Frames...)
+		}
+	}
+	slices.SortStableFunc(fs, func(x, y Frame) int {
+		switch {
+		case x.ping == y.ping:
+			return 0
+		case y.ping:
+			return -1
+		}
+		return 1
+	})
+	return fs
+}
+
+// frames compares what one connection heard at one line.
+func frames(a, b *normal, x, y []Frame) (ds []Difference) {
+	kinds := func(fs []Frame) (s string) {
+		for _, f := range fs {
+			s += f.Kind + " "
+		}
+		return s
+	}
+	if kinds(x) != kinds(y) {
+		return []Difference{{At: "frames", Real: a.render(x), Ours: b.render(y)}}
+	}
+	for i := range x {
+		p, q := &x[i], &y[i]
+		for j := range max(len(p.Fields), len(q.Fields)) {
+			var d Difference
+			switch {
+			case j >= len(p.Fields) || j >= len(q.Fields) || p.Fields[j].Name != q.Fields[j].Name:
+				d = Difference{At: p.Kind + ".fields", Real: a.render(x[i : i+1]), Ours: b.render(y[i : i+1])}
+			default:
+				d = Difference{At: p.Kind + "." + p.Fields[j].Name, Real: a.value(&p.Fields[j]), Ours: b.value(&q.Fields[j])}
+			}
+			if d.Real != d.Ours {
+				ds = append(ds, d)
+			}
+			if strings.HasSuffix(d.At, ".fields") || d.Real != d.Ours && strings.HasSuffix(d.At, ".err") {
+				break // what follows is of another shape
+			}
+		}
+	}
+	return ds
+}
