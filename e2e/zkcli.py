@@ -5,6 +5,7 @@ import time
 
 from harness import Process, leader, single, three, until
 
+QUOTA = "--enforce-quota"
 ZKCLI = "/usr/share/zookeeper/bin/zkCli.sh"
 MARK = "printwatches is on"  # the answer to a bare "printwatches": it needs no server, so it ends every answer
 
@@ -181,6 +182,41 @@ def watches(cli):
     cli.gives("delete /w", "")
 
 
+def quotas(cli):
+    cli.gives("create /q x", "Created /q")
+    cli.gives("setquota -n 3 /q", "")
+    cli.gives("setquota -b 100 /q", "")
+    cli.gives("create /q/a 12345", "Created /q/a")
+    cli.has("listquota /q", "Output quota for /q count=3,bytes=100=;byteHardLimit=-1;countHardLimit=-1", "Output stat for /q count=2,bytes=6")
+    cli.gives("setquota -N 4 /q", "")
+    cli.gives("setquota -B 30 /q", "")
+    cli.gives("create /q/b 1", "Created /q/b")
+    cli.gives("create /q/c 1", "Created /q/c")  # beyond the soft limit
+    cli.gives("create /q/d 1", "Quota has exceeded : /q/d")
+    cli.gives("set /q/a 1234567890123456789012345678901", "Quota has exceeded : /q/a")
+    cli.has("setquota -n 3 /q/a", "/q/a has a parent /q which has a quota")
+    cli.has("listquota /q", "Output quota for /q count=3,bytes=100=;byteHardLimit=30;countHardLimit=4", "Output stat for /q count=4,bytes=8")
+    cli.gives("delquota -N /q", "")
+    cli.gives("create /q/d 1", "Created /q/d")
+    cli.gives("delquota /q", "")
+    cli.has("listquota /q", "quota for /q does not exist.")
+    cli.gives("set /q/a 1234567890123456789012345678901", "")
+    assert sorted(cli("ls -R /zookeeper").split()) == ["/zookeeper", "/zookeeper/config", "/zookeeper/quota"]
+    cli.gives("deleteall /q", "")
+
+
+def overviews(cli):
+    cli.gives("getEphemerals", "[]")
+    cli.gives("create /o x", "Created /o")
+    cli.gives("create -e /o/mine x", "Created /o/mine")
+    cli.gives("create -e /o/other x", "Created /o/other")
+    assert names(cli("getEphemerals")) == ["/o/mine", "/o/other"]
+    cli.gives("getEphemerals /o/m", "[/o/mine]")
+    cli.gives("getAllChildrenNumber /o", "2")
+    cli.has("getAllChildrenNumber /none", "Node does not exist: /none")
+    cli.gives("deleteall /o", "")
+
+
 def session_words(cli):
     cli.has("version", "ZooKeeper CLI version: 3.8.0")
     cli.gives("create -e /gone-with-me x", "Created /gone-with-me")
@@ -209,17 +245,17 @@ def arguments(server):
 def everything(server):
     arguments(server)
     cli = Cli(server)
-    for case in (nodes, acls, watches, session_words):
+    for case in (nodes, acls, watches, quotas, overviews, session_words):
         case(cli)
     cli.quit()
 
 
 def zkcli_on_one():
-    everything(single()[0].zk)
+    everything(single(QUOTA)[0].zk)
 
 
 def zkcli_on_three():
-    cluster = three()
+    cluster = three(QUOTA)
     everything(",".join(m.zk for m in cluster))
     clis = [Cli(m.zk) for m in cluster]
     clis[0].gives("create /seen x", "Created /seen")
@@ -243,7 +279,7 @@ def attached(cluster, member):
 
 
 def zkcli_on_three_while_the_leader_is_killed():
-    cluster = three()
+    cluster = three(QUOTA)
     old = leader(cluster)
     rest = [m for m in cluster if m is not old]
     bereft, sid = attached(cluster, old)
@@ -272,8 +308,8 @@ def zkcli_on_three_while_the_leader_is_killed():
     assert stat_of(bereft("stat /k"))["dataVersion"] == "15"
     for cli in others:
         assert cli.states() == ["SyncConnected"], "the election showed: %r" % cli.states()
-    for cli in (nodes, acls, watches):
-        cli(others[0])
+    for case in (nodes, acls, watches, quotas, overviews):
+        case(others[0])
     bereft.quit()
     others[1].gives("stat /k/mine", "Node does not exist: /k/mine")
 
