@@ -15,11 +15,13 @@ type Tier interface {
 
 	// Submit queues txn and returns at once. Txns of one session apply in the order of their Submits. When ctx ends
 	// before the answer, the Pending completes with ErrUnknownOutcome and the txn may still apply, in its place.
+	// A txn that can only fail may be refused at once, while earlier ones still wait: it changes nothing.
 	// A failed txn completes with the *OpError of the op that failed, and Receipt.Results tells all of them.
 	Submit(ctx context.Context, txn Txn) *Pending
 
 	// Follow answers q at its place in a session's order: after the txn behind `after` (nil: none) is applied, and before
-	// any txn that this member submits to this tier later. It returns at once and completes with Receipt.View.
+	// any txn that this member submits to this tier later. If `after` is nil or answered and q.Session is set, it is placed behind all
+	// txns that the session has unanswered in this tier. It returns at once and completes with Receipt.View.
 	Follow(ctx context.Context, q Query, after *Pending) *Pending
 
 	// Touch says that the session was heard of just now. It costs no I/O: touches travel in batches.

@@ -22,6 +22,10 @@ type Replica interface {
 	// Freshness is how old the copy may be: it holds everything that was committed that long ago. known is false until the
 	// member has caught up once.
 	Freshness() (age time.Duration, known bool)
+	// Refusal is why the copy alone refuses a txn of one op, with its receipt: the op is wrong in itself, or there is no such znode, or there is
+	// one, or its ACL forbids it. It is nil when the tier that keeps the tree must decide, and while an earlier txn of the session
+	// waits for its answer.
+	Refusal(txn *tiers.Txn) (tiers.Receipt, error)
 	// WaitZxid returns when the copy has reached z. Errors: ctx's, ErrClosed.
 	WaitZxid(ctx context.Context, z tiers.Zxid) error
 }
@@ -90,8 +94,19 @@ func (t *Tier) Read(ctx context.Context, q tiers.Query) (tiers.View, error) {
 	return v, err
 }
 
-// Submit writes to the tier below.
+// refusalAge is how old the copy may be to refuse a write by itself: as long as the member hears its leader, it is younger.
+const refusalAge = time.Second
+
+// Submit writes to the tier below. What a read of the copy shows to be impossible (the znode is missing, or is there already, or its
+// ACL forbids it) is refused here, without asking anybody: like a read, by a state that may be a moment old.
 func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
+	if len(txn.Ops) == 1 {
+		if age, err := t.age(txn.Ops[0].Path); err == nil && age <= refusalAge {
+			if r, err := t.replica.Refusal(&txn); err != nil {
+				return tiers.Completed(r, err)
+			}
+		}
+	}
 	return t.writes.Submit(ctx, txn)
 }
 

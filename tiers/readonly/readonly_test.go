@@ -70,6 +70,8 @@ func (c *copyOf) FollowLocal(ctx context.Context, q tiers.Query, after *tiers.Pe
 	return c.local.Follow(ctx, q, after)
 }
 
+func (c *copyOf) Refusal(txn *tiers.Txn) (tiers.Receipt, error) { return c.local.Refusal(txn) }
+
 func (c *copyOf) Freshness() (time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -382,4 +384,55 @@ func TestRoutedBesideItsTree(t *testing.T) {
 	if !ro.HasWatch(w, "/", tiers.ScopeRecursive) || !r.Unwatch(w, "", tiers.ScopeAny) || r.HasWatch(w, "/", tiers.ScopeRecursive) {
 		t.Error("watches are not where they should be")
 	}
+}
+
+// counting counts what it is asked to write.
+type counting struct {
+	tiers.Tier
+	submits int
+}
+
+func (c *counting) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
+	c.submits++
+	return c.Tier.Submit(ctx, txn)
+}
+
+// What the copy shows to be impossible is refused by the copy, as long as it is fresh.
+func TestRefusesByTheCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCopy(t)
+		writes := &counting{Tier: c.leader}
+		tier := readonly.New(c, writes, readonly.Options{MaxStaleness: 500 * time.Millisecond})
+		asked := func(op tiers.Op, want error, by int) {
+			t.Helper()
+			before := writes.submits
+			r, err := tiers.Do(t.Context(), tier, tiers.Txn{Ops: []tiers.Op{op}})
+			if !errors.Is(err, want) || (want == nil) != (err == nil) || writes.submits-before != by || len(r.Results) != 1 {
+				t.Errorf("%v %s: %+v, %v, with %d submits; want %v with %d", op.Kind, op.Path, r, err, writes.submits-before, want, by)
+			}
+		}
+		asked(set("/none", ""), tiers.ErrNoNode, 1) // it has never caught up
+		c.write(t, create("/x", ""))
+		c.catchUp(t)
+		asked(create("/x", ""), tiers.ErrNodeExists, 0)
+		asked(set("/none", ""), tiers.ErrNoNode, 0)
+		asked(create("x", ""), tiers.ErrBadArguments, 0)
+		asked(tiers.Op{Kind: tiers.OpSetData, Path: "/x", Version: 7}, tiers.ErrBadVersion, 1)
+		asked(set("/x", "1"), nil, 1)
+		c.write(t, create("/y", ""))
+		asked(set("/y", ""), tiers.ErrNoNode, 0) // by a state that may be a moment old
+		c.catchUp(t)
+		asked(set("/y", ""), nil, 1)
+		<-time.After(time.Second)
+		asked(create("/x", ""), tiers.ErrNodeExists, 1) // too old for the route
+		old := readonly.New(c, writes, readonly.Options{})
+		c.write(t, create("/z", ""))
+		<-time.After(time.Second)
+		if _, err := tiers.Do(t.Context(), old, tiers.Txn{Ops: []tiers.Op{set("/z", "")}}); err != nil {
+			t.Errorf("refused by a copy two seconds old: %v", err)
+		}
+		if _, err := tiers.Do(t.Context(), tier, tiers.Txn{Ops: []tiers.Op{create("/x", ""), create("/w", "")}}); !errors.Is(err, tiers.ErrNodeExists) {
+			t.Error(err)
+		}
+	})
 }

@@ -168,7 +168,7 @@ func (t *Tier) followReadOnly(ctx context.Context, q tiers.Query, after *tiers.P
 		return tiers.Completed(tiers.Receipt{Zxid: t.tree.Zxid()}, err)
 	}
 	f := &follower{query: q, pending: new(tiers.Pending), queuedAt: time.Now(), shown: true}
-	f.after, _ = t.outbox.placeOf(after)
+	f.after, _ = t.outbox.placeOf(after, q.Session)
 	switch waits, err := t.outbox.followLocal(f); {
 	case err != nil:
 		f.pending.Complete(tiers.Receipt{}, err)

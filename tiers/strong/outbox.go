@@ -17,8 +17,9 @@ const (
 // outbox is the order of what this member was asked: its unanswered txns, numbered, and the reads placed between them.
 type outbox struct {
 	mu   sync.Mutex
-	own  []ownTxn // guarded by mu; unanswered, ascending numbers without gaps
-	next uint64   // guarded by mu; the number of the next txn
+	own  []ownTxn                   // guarded by mu; unanswered, ascending numbers without gaps
+	next uint64                     // guarded by mu; the number of the next txn
+	last map[tiers.SessionID]uint64 // guarded by mu; the number of each session's last txn in own
 	// cursor is the number from which the sender goes on. Guarded by mu.
 	cursor uint64
 	closed error // guarded by mu; why nothing is accepted any more
@@ -60,7 +61,7 @@ type follower struct {
 }
 
 func newOutbox() *outbox {
-	return &outbox{next: 1, cursor: 1, behind: make(map[uint64][]*follower), wake: make(chan struct{}, 1)}
+	return &outbox{next: 1, cursor: 1, last: make(map[tiers.SessionID]uint64), behind: make(map[uint64][]*follower), wake: make(chan struct{}, 1)}
 }
 
 func (o *outbox) signal() {
@@ -82,37 +83,68 @@ func (o *outbox) add(txn tiers.Txn, size int, now time.Time) *tiers.Pending {
 	n := o.next
 	o.next++
 	o.own = append(o.own, ownTxn{number: n, size: size, txn: txn, pending: p, queuedAt: now})
+	o.last[txn.Session] = n
 	o.mu.Unlock()
 	o.signal()
 	return p
 }
 
-// placeOf finds what a Follow behind p waits for: the number of the own txn (0: nothing), and whether p is itself a read that
-// still waits, which the new one must not overtake.
-func (o *outbox) placeOf(p *tiers.Pending) (number uint64, read bool) {
-	if p == nil {
-		return 0, false
+// leave forgets what is in own no more. Callers hold mu.
+func (o *outbox) leave(x *ownTxn) {
+	if o.last[x.txn.Session] == x.number {
+		delete(o.last, x.txn.Session)
 	}
+}
+
+// unanswered tells whether a txn of the session waits for its answer.
+func (o *outbox) unanswered(id tiers.SessionID) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return o.last[id] != 0
+}
+
+// placeOf finds what a Follow behind p for a session (0: nobody's) waits for: the number of the own txn (0: nothing), and whether
+// p is itself a read that still waits, which the new one must not overtake. A p that was answered at once has no place of its own;
+// then it is behind all that the session has unanswered.
+func (o *outbox) placeOf(p *tiers.Pending, session tiers.SessionID) (number uint64, read bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if number, read, found := o.find(p); found || session == 0 {
+		return number, read
+	}
+	n := o.last[session]
+	if n == 0 {
+		return 0, false
+	}
+	if _, _, told := o.own[n-o.own[0].number].pending.Result(); told {
+		return 0, false // that its outcome is unknown
+	}
+	return n, false
+}
+
+// find is the place of p. Callers hold mu.
+func (o *outbox) find(p *tiers.Pending) (number uint64, read, found bool) {
+	if p == nil {
+		return 0, false, false
+	}
 	for i := len(o.linear) - 1; i >= 0; i-- {
 		if o.linear[i].pending == p {
-			return o.linear[i].after, true
+			return o.linear[i].after, true, true
 		}
 	}
 	for i := len(o.own) - 1; i >= 0; i-- {
 		if o.own[i].pending == p {
-			return o.own[i].number, false
+			return o.own[i].number, false, true
 		}
 	}
 	for n, fs := range o.behind {
 		for _, f := range fs {
 			if f.pending == p {
-				return n, false
+				return n, false, true
 			}
 		}
 	}
-	return 0, false
+	return 0, false, false
 }
 
 // followLocal places a local read; false means that it need not wait and its caller shall run it.
@@ -220,6 +252,7 @@ func (o *outbox) answer(n uint64) (p *tiers.Pending, reads []*follower) {
 		if o.own[0].number == n {
 			p = o.own[0].pending
 		}
+		o.leave(&o.own[0])
 		o.own[0] = ownTxn{}
 		o.own = o.own[1:]
 	}
@@ -292,6 +325,7 @@ func (o *outbox) skipTo(n uint64) (unknown []*tiers.Pending, reads []*follower) 
 	defer o.mu.Unlock()
 	for len(o.own) > 0 && o.own[0].number <= n {
 		unknown = append(unknown, o.own[0].pending)
+		o.leave(&o.own[0])
 		o.own = o.own[1:]
 	}
 	o.answered = max(o.answered, n)
@@ -354,6 +388,10 @@ func (o *outbox) refuse(i int, refused *[]ownTxn, orphans []*follower) []*follow
 	o.next = o.own[i].number
 	clear(o.own[i:])
 	o.own = o.own[:i]
+	clear(o.last)
+	for j := range o.own {
+		o.last[o.own[j].txn.Session] = o.own[j].number
+	}
 	o.cursor = min(o.cursor, o.next)
 	for n := range o.behind {
 		if n >= o.next {
@@ -385,5 +423,6 @@ func (o *outbox) close(why error) (txns []*tiers.Pending, reads []*follower) {
 		}
 	}
 	o.own, o.behind, o.linear = nil, nil, nil
+	clear(o.last)
 	return txns, reads
 }

@@ -15,7 +15,7 @@ func (t *Tier) Contract(string) tiers.Contract {
 	}
 }
 
-// Submit queues txn. Errors besides those of its ops: ErrTooLarge, ErrUnavailable, ErrUnknownOutcome, ErrClosed.
+// Submit queues txn. One that is wrong by itself is refused at once, and takes no place in the log. Errors besides those of its ops: ErrTooLarge, ErrUnavailable, ErrUnknownOutcome, ErrClosed.
 func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
 	size := txnSize(&txn)
 	if size > t.cfg.MaxTxn {
@@ -25,9 +25,22 @@ func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
 	if err := t.refuse(now); err != nil {
 		return tiers.Completed(tiers.Receipt{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "submit", Path: firstPath(&txn), Err: err})
 	}
+	if r, err := t.tree.Refusal(t.origin(), &txn, false); err != nil {
+		return tiers.Completed(r, err)
+	}
 	p := t.outbox.add(txn, size, now)
 	endWith(ctx, p)
 	return p
+}
+
+// Refusal is why this member's tree alone refuses a txn of one op, with its receipt: the op is wrong whatever the tree is like, or
+// there is no such znode, or there is one, or its ACL forbids it. It is nil when the leader must decide: also while an earlier
+// txn of the session waits for its answer.
+func (t *Tier) Refusal(txn *tiers.Txn) (tiers.Receipt, error) {
+	if t.outbox.unanswered(txn.Session) {
+		return tiers.Receipt{}, nil
+	}
+	return t.tree.Refusal(t.origin(), txn, true)
 }
 
 // endWith completes p with ErrUnknownOutcome when ctx ends first.
@@ -72,7 +85,7 @@ func (t *Tier) Follow(ctx context.Context, q tiers.Query, after *tiers.Pending) 
 		return tiers.Completed(tiers.Receipt{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "read", Path: q.Path, Err: err})
 	}
 	f := &follower{query: q, pending: new(tiers.Pending), queuedAt: now}
-	f.after, _ = t.outbox.placeOf(after)
+	f.after, _ = t.outbox.placeOf(after, q.Session)
 	t.followFresh(f, now)
 	endWith(ctx, f.pending)
 	return f.pending
@@ -136,7 +149,7 @@ func (t *Tier) ReadLocal(q tiers.Query) (tiers.View, error) { return t.tree.Read
 // FollowLocal answers q from this member's tree once `after` is applied here, and before any later txn of this member.
 func (t *Tier) FollowLocal(ctx context.Context, q tiers.Query, after *tiers.Pending) *tiers.Pending {
 	f := &follower{query: q, pending: new(tiers.Pending), queuedAt: time.Now()}
-	number, behindRead := t.outbox.placeOf(after)
+	number, behindRead := t.outbox.placeOf(after, q.Session)
 	f.after = number
 	switch waits, err := false, error(nil); {
 	case behindRead:

@@ -51,6 +51,8 @@ func FuzzDecodeBatch(f *testing.F) {
 		f.Add(raw, false)
 		f.Add(raw[headerSize:], true)
 	}
+	limits := []tiers.Op{mk("/q", 0), put(quotaRoot+"/q", ""), put(quotaRoot+"/q"+limitsName, "count=2;byteHardLimit=5"), put(quotaRoot+"/q"+statsName, "")}
+	f.Add(AppendBatch(nil, &Batch{Origin: here, First: 1, Txns: []tiers.Txn{{Ops: limits}, {Ops: []tiers.Op{mk("/q/x", tiers.ContainerSequential)}}}}), false)
 	f.Add([]byte{0x94, 1, 1, 1, 0xdd, 0xff, 0xff, 0xff, 0xff}, true)
 	f.Fuzz(func(t *testing.T, raw []byte, seal bool) {
 		if seal {
@@ -68,8 +70,12 @@ func FuzzDecodeBatch(f *testing.F) {
 		tr := New()
 		b.First = 1
 		b.Origin.Incarnation = max(b.Origin.Incarnation, 1)
+		tr.EnforceQuota(b.Origin.Member%2 == 0)
 		for i := range b.Txns {
-			_, _ = tr.Apply(1, b.Origin, b.First+uint64(i), &b.Txns[i])
+			r, err := tr.Refusal(b.Origin, &b.Txns[i], true)
+			if applied, said := tr.Apply(1, b.Origin, b.First+uint64(i), &b.Txns[i]); err != nil {
+				sameRefusal(t, &b.Txns[i], r, applied, err, said)
+			}
 		}
 		if err := New().Restore(bytes.NewReader(snapshotOf(t, tr))); err != nil {
 			t.Errorf("the state that %+v led to can't be restored: %v", b, err)

@@ -258,7 +258,7 @@ func (l *log) arm(t *Tree, m *model, events []string) {
 }
 
 func TestAgainstModel(t *testing.T) {
-	outcomes, reaped, exceeded := map[error]int{}, 0, 0
+	outcomes, reaped, exceeded, refusals := map[error]int{}, 0, 0, 0
 	for seed := range uint64(60) {
 		w := world{rand.New(rand.NewPCG(seed, 1))}
 		tr, now := New(), newModel()
@@ -283,7 +283,12 @@ func TestAgainstModel(t *testing.T) {
 			heard := &log{}
 			heard.arm(tr, before, m.events)
 			numbers[from.Member]++
+			early, refused := tr.Refusal(from, txn, true)
 			receipt, err := tr.Apply(at, from, numbers[from.Member], txn)
+			if refused != nil {
+				refusals++
+				sameRefusal(t, txn, early, receipt, refused, err)
+			}
 			tr.Hub().Remove("", tiers.ScopeAny, heard)
 			what := fmt.Sprintf("seed %d, step %d, %+v", seed, step, txn)
 			switch {
@@ -319,8 +324,8 @@ func TestAgainstModel(t *testing.T) {
 		now.compare(t, back, fmt.Sprintf("seed %d, restored", seed))
 	}
 	checkOutcomes(t, outcomes)
-	if reaped < 50 || exceeded < 20 {
-		t.Errorf("only %d znodes were reaped, %d limits exceeded", reaped, exceeded)
+	if reaped < 50 || exceeded < 20 || refusals < 1000 {
+		t.Errorf("only %d znodes were reaped, %d limits exceeded, %d txns refused", reaped, exceeded, refusals)
 	}
 }
 

@@ -12,51 +12,60 @@ import (
 
 // The ops on znodes. Each checks in the order of zk-protocol 5.2: what is wrong first is what clients expect to be told.
 
-func (a *applying) create(op *tiers.Op, r *tiers.Result) error {
+// creation is a create that can be done, but for quotas.
+type creation struct {
+	path, parentPath string
+	parent           *state
+	list             []tiers.ACL
+}
+
+// creatable checks a create. It changes nothing.
+func (a *applying) creatable(op *tiers.Op) (c creation, err error) {
 	if err := checkMode(op); err != nil {
-		return err
+		return c, err
 	}
 	if op.Mode.IsEphemeral() && (a.txn.Session == 0 || a.sessions.get(a.txn.Session) == nil) {
-		return tiers.ErrSessionExpired
+		return c, tiers.ErrSessionExpired
 	}
-	if !rooted(op.Path) {
-		return tiers.ErrBadArguments
+	if c.list, err = wellFormed(op, a.txn.Caller); err != nil {
+		return c, err
 	}
-	list, ok := storable(op.ACL, a.txn.Caller)
-	if !ok {
-		return tiers.ErrInvalidACL
-	}
-	if op.Path == "/" && !op.Mode.IsSequential() {
-		return tiers.ErrNodeExists
-	}
-	parentPath := parentOf(op.Path)
-	parent := a.znodes.get(parentPath)
+	c.path, c.parentPath = op.Path, parentOf(op.Path)
+	c.parent = a.znodes.get(c.parentPath)
 	switch {
-	case parent == nil:
-		return tiers.ErrNoNode
-	case !parent.acl.allows(tiers.PermCreate, a.txn.Caller):
-		return tiers.ErrNoAuth
+	case c.parent == nil:
+		return c, tiers.ErrNoNode
+	case !c.parent.acl.allows(tiers.PermCreate, a.txn.Caller):
+		return c, tiers.ErrNoAuth
 	}
-	path := op.Path
 	if op.Mode.IsSequential() {
-		if parent.creates == math.MaxInt32 {
-			return fmt.Errorf("%w: the parent's sequence numbers are used up", tiers.ErrNodeExists)
+		if c.parent.creates == math.MaxInt32 {
+			return c, fmt.Errorf("%w: the parent's sequence numbers are used up", tiers.ErrNodeExists)
 		}
-		path = numbered(op.Path, parent.creates)
+		c.path = numbered(op.Path, c.parent.creates)
 	}
 	switch {
-	case !validPath(path):
-		return tiers.ErrBadArguments
-	case a.znodes.get(path) != nil:
-		return tiers.ErrNodeExists
-	case parent.kind == ephemeral:
-		return tiers.ErrEphemeral
+	case !validPath(c.path):
+		return c, tiers.ErrBadArguments
+	case a.znodes.get(c.path) != nil:
+		return c, tiers.ErrNodeExists
+	case c.parent.kind == ephemeral:
+		return c, tiers.ErrEphemeral
 	}
+	return c, nil
+}
+
+func (a *applying) create(op *tiers.Op, r *tiers.Result) error {
+	c, err := a.creatable(op)
+	if err != nil {
+		return err
+	}
+	path, parentPath := c.path, c.parentPath
 	if err := a.checkQuota(path, 1, len(op.Data)); err != nil {
 		return err
 	}
 
-	p := *parent
+	p := *c.parent
 	if p.creates < math.MaxInt32 {
 		p.creates++
 	}
@@ -65,7 +74,7 @@ func (a *applying) create(op *tiers.Op, r *tiers.Result) error {
 		p.kids = newChildren(a.listOf(parentPath))
 	}
 	z := &state{
-		data: bytes.Clone(op.Data), acl: a.intern(list), // a clone: the log entry's memory is not kept for a part of it
+		data: bytes.Clone(op.Data), acl: a.intern(c.list), // a clone: the log entry's memory is not kept for a part of it
 		czxid: a.z, mzxid: a.z, pzxid: a.z, ctime: a.at, mtime: a.at,
 	}
 	switch {
@@ -106,25 +115,34 @@ func numbered(path string, n int32) string {
 	return string(strconv.AppendInt(b, int64(n), 10))
 }
 
-func (a *applying) delete(op *tiers.Op) error {
-	if !rooted(op.Path) || special(op.Path) {
-		return tiers.ErrBadArguments
+// deletable checks a delete. It changes nothing.
+func (a *applying) deletable(op *tiers.Op) (z *state, err error) {
+	if _, err := wellFormed(op, nil); err != nil {
+		return nil, err
 	}
 	parent := a.znodes.get(parentOf(op.Path))
 	switch {
 	case parent == nil:
-		return tiers.ErrNoNode
+		return nil, tiers.ErrNoNode
 	case !parent.acl.allows(tiers.PermDelete, a.txn.Caller):
-		return tiers.ErrNoAuth
+		return nil, tiers.ErrNoAuth
 	}
-	z := a.znodes.get(op.Path)
+	z = a.znodes.get(op.Path)
 	switch {
 	case z == nil:
-		return tiers.ErrNoNode
+		return nil, tiers.ErrNoNode
 	case op.Version != tiers.AnyVersion && op.Version != z.version:
-		return tiers.ErrBadVersion
+		return nil, tiers.ErrBadVersion
 	case z.kids.len() > 0:
-		return tiers.ErrNotEmpty
+		return nil, tiers.ErrNotEmpty
+	}
+	return z, nil
+}
+
+func (a *applying) delete(op *tiers.Op) error {
+	z, err := a.deletable(op)
+	if err != nil {
+		return err
 	}
 	a.take(op.Path, z, a.z)
 	return nil
@@ -142,28 +160,35 @@ func (t *Tree) take(path string, z *state, zxid tiers.Zxid) {
 	t.event(tiers.NodeChildrenChanged, parentPath, &p, zxid)
 }
 
-// target is the znode of a setData, setACL or check, for callers with the permission.
-func (a *applying) target(path string, perm tiers.Perm) (*state, error) {
-	z := a.znodes.get(path)
+// target is the znode of a setData, setACL or check, for callers with the permission; list is the one to store.
+func (a *applying) target(op *tiers.Op) (z *state, list []tiers.ACL, err error) {
+	if list, err = wellFormed(op, a.txn.Caller); err != nil {
+		return nil, nil, err
+	}
+	perm := tiers.PermRead
+	switch op.Kind {
+	case tiers.OpSetData:
+		perm = tiers.PermWrite
+	case tiers.OpSetACL:
+		perm = tiers.PermAdmin
+	default:
+	}
+	z = a.znodes.get(op.Path)
 	switch {
 	case z == nil:
-		return nil, tiers.ErrNoNode
+		return nil, nil, tiers.ErrNoNode
 	case !z.acl.allows(perm, a.txn.Caller):
-		return nil, tiers.ErrNoAuth
+		return nil, nil, tiers.ErrNoAuth
+	case op.Kind == tiers.OpSetData && op.Path == configPath:
+		return nil, nil, fmt.Errorf("%w: the configuration changes with the membership", tiers.ErrNoAuth)
 	}
-	return z, nil
+	return z, list, nil
 }
 
 func (a *applying) setData(op *tiers.Op, r *tiers.Result) error {
-	if !validPath(op.Path) {
-		return tiers.ErrBadArguments
-	}
-	old, err := a.target(op.Path, tiers.PermWrite)
-	switch {
-	case err != nil:
+	old, _, err := a.target(op)
+	if err != nil {
 		return err
-	case op.Path == configPath:
-		return fmt.Errorf("%w: the configuration changes with the membership", tiers.ErrNoAuth)
 	}
 	if err := a.checkQuota(op.Path, 0, len(op.Data)-len(old.data)); err != nil {
 		return err
@@ -183,14 +208,7 @@ func (a *applying) setData(op *tiers.Op, r *tiers.Result) error {
 }
 
 func (a *applying) setACL(op *tiers.Op, r *tiers.Result) error {
-	if !validPath(op.Path) {
-		return tiers.ErrBadArguments
-	}
-	list, ok := storable(op.ACL, a.txn.Caller)
-	if !ok {
-		return tiers.ErrInvalidACL
-	}
-	old, err := a.target(op.Path, tiers.PermAdmin)
+	old, list, err := a.target(op)
 	switch {
 	case err != nil:
 		return err
@@ -206,10 +224,7 @@ func (a *applying) setACL(op *tiers.Op, r *tiers.Result) error {
 }
 
 func (a *applying) check(op *tiers.Op) error {
-	if !validPath(op.Path) {
-		return tiers.ErrBadArguments
-	}
-	z, err := a.target(op.Path, tiers.PermRead)
+	z, _, err := a.target(op)
 	if err == nil && op.Version != tiers.AnyVersion && op.Version != z.version {
 		err = tiers.ErrBadVersion
 	}

@@ -211,6 +211,16 @@ func (t *Tier) submit(txn *tiers.Txn) (tiers.Receipt, error) {
 	return t.apply(txn)
 }
 
+// Refusal is why the tree refuses a txn of one op, where that is not for the version or the children; nil while something is held.
+func (t *Tier) Refusal(txn *tiers.Txn) (tiers.Receipt, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.refusal() != nil || len(t.waiting) > 0 {
+		return tiers.Receipt{}, nil
+	}
+	return t.tree.Refusal(origin, txn, true)
+}
+
 // apply gives txn its number. Callers hold mu (or are New).
 func (t *Tier) apply(txn *tiers.Txn) (tiers.Receipt, error) {
 	t.number++
