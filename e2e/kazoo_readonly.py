@@ -6,7 +6,7 @@ import sys
 import time
 
 import harness
-from harness import Probe, ProbeError, stays, three, until
+from harness import Probe, ProbeError, hosts, stays, three, until
 from kazoo_partition import Network
 
 TIMEOUT = 10.0  # of the probes' sessions
@@ -201,8 +201,32 @@ def the_last_of_three():
     print("     reads again %.1f s after the kill, writes %.1f s after another member's start" % (reads, writes))
 
 
+def a_client_whose_member_died_with_the_majority():
+    cluster = three()
+    p = Probe(hosts(cluster), "read-only")
+    session = p("session")
+    p("create", "/color", "blue", False)
+    p("create", "/mine", "", True)
+    survivor = Probe(cluster[2].zk)
+    assert survivor("exists", "/mine")
+    for m in cluster[:2]:
+        m.process.kill()
+    killed = time.monotonic()
+    reads = since(killed, "a read", lambda: p("get", "/color"))
+    assert p("connection") == "CONNECTED_RO" and p("session") == session, (p("connection"), p("session"), session)
+    refused("set", "NotReadOnlyCallError", lambda: p("set", "/color", "red"))
+    cluster[1].start().ready()
+    back = time.monotonic()
+    writes = since(back, "a write", lambda: p("set", "/color", "green"))
+    assert p("exists", "/mine") and p("session") == session
+    stays("its ephemeral", lambda: survivor("exists", "/mine"), TIMEOUT + 2)
+    assert p("session") == session and "LOST" not in p("states"), p("states")
+    print("     reads again %.1f s after the kill, writes %.1f s after another member was ready" % (reads, writes))
+
+
 if __name__ == "__main__":
     if os.geteuid() != 0:
         sys.exit("kazoo_readonly.py cuts networks in two: run it as root")
     sys.exit(harness.run([a_live_client_of_the_leader, a_live_client_of_a_follower, a_session_that_the_majority_has_ended,
-                          a_client_that_comes_during_the_mode, a_session_closed_during_the_mode, the_last_of_three], sys.argv[1:]))
+                          a_client_that_comes_during_the_mode, a_session_closed_during_the_mode, the_last_of_three,
+                          a_client_whose_member_died_with_the_majority], sys.argv[1:]))

@@ -38,3 +38,11 @@ type Sessions interface {
 	// holder has attached since, ErrUnavailable, ErrClosed.
 	Close(ctx context.Context, l Lease) *Pending
 }
+
+// ReadOnlySessions is implemented by a session table whose member may be in read-only mode (see [Query.Local]).
+type ReadOnlySessions interface {
+	// AttachReadOnly is for a holder that is content with read-only mode, when Attach has answered ErrUnavailable: it takes over a session
+	// that the majority alone could move. When the majority is back, it is moved, or the holder is cut because the session has ended or
+	// gone elsewhere. Errors: as of Attach.
+	AttachReadOnly(ctx context.Context, id SessionID, password []byte, timeout time.Duration, cut func(error)) (Lease, error)
+}

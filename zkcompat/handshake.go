@@ -101,7 +101,7 @@ func (c *conn) admit(q *jute.ConnectRequest) (*tiers.Lease, error) {
 	if q.SessionID == 0 {
 		lease, err = c.srv.cfg.Sessions.Open(ctx, timeout, c.cut)
 	} else {
-		lease, err = c.srv.cfg.Sessions.Attach(ctx, tiers.SessionID(q.SessionID), q.Password, timeout, c.cut)
+		lease, err = c.attach(ctx, tiers.SessionID(q.SessionID), q.Password, timeout)
 	}
 	if err != nil {
 		return nil, err

@@ -1,13 +1,25 @@
 package zkcompat
 
 import (
+	"context"
 	"errors"
+	"time"
 
+	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/zkcompat/jute"
 )
 
 // errMinority ends the connection of a client that can only be served with a majority.
 var errMinority = errors.New("read-only mode: the client did not ask to be served without a majority")
+
+// attach takes the session over; in read-only mode, for a client that knows of it, also one that only a majority could move.
+func (c *conn) attach(ctx context.Context, id tiers.SessionID, password []byte, timeout time.Duration) (tiers.Lease, error) {
+	l, err := c.srv.cfg.Sessions.Attach(ctx, id, password, timeout, c.cut)
+	if table, ok := c.srv.cfg.Sessions.(tiers.ReadOnlySessions); ok && errors.Is(err, tiers.ErrUnavailable) && c.restricted() {
+		return table.AttachReadOnly(ctx, id, password, timeout, c.cut)
+	}
+	return l, err
+}
 
 // restricted tells that the member is in read-only mode, and that the client knows of such a mode.
 //

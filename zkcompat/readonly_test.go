@@ -1,7 +1,9 @@
 package zkcompat_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/tiers/tiertest/memtier"
@@ -174,4 +176,37 @@ func TestMajorityOnly(t *testing.T) {
 	capable.servesReads()
 	w.tier.SetReadOnly(false)
 	w.resume(before, 0).do(set("/a", "2"), 0)
+}
+
+// homeless is a table that can't prove that sessions live, but for clients that are content with read-only mode.
+type homeless struct{ *memtier.Sessions }
+
+func (h homeless) Attach(context.Context, tiers.SessionID, []byte, time.Duration, func(error)) (tiers.Lease, error) {
+	return tiers.Lease{}, &tiers.OpError{Op: "session", Err: tiers.ErrUnavailable}
+}
+
+func (h homeless) AttachReadOnly(ctx context.Context, id tiers.SessionID, password []byte, timeout time.Duration, cut func(error)) (tiers.Lease, error) {
+	return h.Sessions.Attach(ctx, id, password, timeout, cut)
+}
+
+// A session of another member is served in read-only mode, to a client that knows of it.
+func TestGuest(t *testing.T) {
+	w := newMinority(t, func(c *zkcompat.Config) { c.Sessions = homeless{c.Sessions.(*memtier.Sessions)} })
+	first := w.connectReadOnly()
+	first.do(create("/a", "1"), 0)
+	for _, x := range []struct{ mode, asks, served bool }{{true, true, true}, {false, true, false}, {true, false, false}} {
+		w.tier.SetReadOnly(x.mode)
+		c := w.dial()
+		q := jute.ConnectRequest{Timeout: 30000, SessionID: first.SessionID, Password: first.Password[:], HasReadOnly: true, ReadOnly: x.asks}
+		if !x.served {
+			c.frame(q.Append(nil))
+			c.closed()
+			continue
+		}
+		c.greet(q)
+		if c.SessionID != first.SessionID || !c.ReadOnly {
+			t.Errorf("%+v", c.ConnectResponse)
+		}
+		c.servesReads()
+	}
 }

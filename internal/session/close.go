@@ -64,20 +64,28 @@ func closeTxn(id tiers.SessionID) tiers.Txn {
 	return tiers.Txn{Session: id, Ops: []tiers.Op{{Kind: tiers.OpCloseSession}}}
 }
 
-// settle tells the replicated tree of the sessions that were closed in read-only mode, once there is a majority again.
+// settle tells the replicated tree, once there is a majority again, of the sessions that were closed in read-only mode, and of those
+// that came to this member.
 func (m *Manager) settle() {
 	if m.cfg.Strong.ReadOnly() {
 		return
 	}
 	m.mu.Lock()
-	var due []*session
+	var due, guests []*session // guests are some of due
 	for _, s := range m.sessions {
 		if s.owed && !s.telling {
 			s.telling = true
 			due = append(due, s)
+			if s.guest {
+				guests = append(guests, s)
+			}
 		}
 	}
 	m.mu.Unlock()
+	for _, s := range guests { // only its host may close a session
+		m.cfg.Strong.Submit(context.Background(), openTxn(s.id, m.cfg.Max))
+	}
+	m.settleGuests()
 	for _, s := range due {
 		m.cfg.Strong.Submit(context.Background(), closeTxn(s.id)).Then(func(_ tiers.Receipt, err error) {
 			if !errors.Is(err, tiers.ErrUnavailable) && !errors.Is(err, tiers.ErrUnknownOutcome) {

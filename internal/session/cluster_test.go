@@ -89,7 +89,7 @@ func (m *member) start() {
 	}
 	m.incarnation++
 	m.port = port
-	m.strong = &strong{m: m, key: []byte("the cluster's secret"), renewed: make(map[tiers.SessionID]time.Time)}
+	m.strong = &strong{m: m, changed: make(chan struct{}), key: []byte("the cluster's secret"), renewed: make(map[tiers.SessionID]time.Time)}
 	m.eventual = &eventual{sessions: make(map[tiers.SessionID]time.Duration)}
 	m.peers = session.NewNetwork(m.name, port, m.c.gossip, m.c.nameOf, slog.New(slog.DiscardHandler))
 	m.Manager = session.New(session.Config{
@@ -183,8 +183,9 @@ type strong struct {
 	touched []tiers.SessionID             // guarded by mu
 	renewed map[tiers.SessionID]time.Time // guarded by mu
 	apart   bool                          // this copy of the tree knows nothing; guarded by mu
-	// readOnly: it has been down for a while. Guarded by mu.
+	// readOnly: it has been down for a while; changed is closed, and replaced, when that changes. Guarded by mu.
 	readOnly bool
+	changed  chan struct{}
 	// beforeOpen and afterOpen are called around the submission of an opening. Set before anything is submitted.
 	beforeOpen, afterOpen func(tiers.SessionID)
 }
@@ -255,21 +256,6 @@ func (s *strong) setDown(err error) {
 	s.mu.Lock()
 	s.down = err
 	s.mu.Unlock()
-}
-
-func (s *strong) setReadOnly(on bool) {
-	s.mu.Lock()
-	s.readOnly, s.down = on, nil
-	if on {
-		s.down = tiers.ErrUnavailable
-	}
-	s.mu.Unlock()
-}
-
-func (s *strong) ReadOnly() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.readOnly
 }
 
 // hold keeps back what is submitted, until the release.

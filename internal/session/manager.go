@@ -58,6 +58,8 @@ type Replicated interface {
 	Renewed(id tiers.SessionID) time.Time
 	// ReadOnly tells that there has been no majority for longer than an election takes.
 	ReadOnly() bool
+	// ReadOnlyChanged is closed at the next change of ReadOnly.
+	ReadOnlyChanged() <-chan struct{}
 	// OnSessionEnd and OnSessionMove call f from the goroutine that applies.
 	OnSessionEnd(f func(tiers.SessionID))
 	OnSessionMove(f func(id tiers.SessionID, hosted bool))
@@ -114,6 +116,8 @@ type session struct {
 	ending bool
 	// owed: it was closed in read-only mode, and the replicated tree has not confirmed that yet; telling: it is being told.
 	owed, telling bool
+	// guest: the session is hosted by another member in the replicated tree, as far as is known here. See guest.go.
+	guest bool
 
 	// order is held from looking at opened until the opening is submitted, so that no ephemeral create overtakes it, and by Close.
 	// Taken before Manager.mu.
@@ -148,9 +152,12 @@ func (m *Manager) run(ctx context.Context) {
 	tick := time.NewTicker(m.cfg.Tick)
 	defer tick.Stop()
 	for {
+		changed := m.cfg.Strong.ReadOnlyChanged()
 		select {
 		case <-ctx.Done():
 			return
+		case <-changed:
+			m.settle()
 		case <-m.wake:
 		case <-tick.C:
 			m.expire(time.Now())

@@ -27,6 +27,9 @@ func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
 	if err != nil {
 		return t.m.refused(&txn, err)
 	}
+	if t.m.isGuest(s) {
+		t.m.settleGuest(s)
+	}
 	for i := range txn.Ops {
 		if op := &txn.Ops[i]; op.Kind == tiers.OpCreate && op.Mode.IsEphemeral() {
 			if err := t.m.openIn(ctx, t.Tier, s, op.Path); err != nil {
