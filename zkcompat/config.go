@@ -13,7 +13,7 @@ import (
 
 // Config is what a [Server] serves, and where.
 type Config struct {
-	Listen   net.Listener // owned by the Server from Listen on
+	Listen   net.Listener // owned by the Server from Listen on; nil if TLS has one
 	Tier     tiers.Tier
 	Sessions tiers.Sessions
 
@@ -42,9 +42,11 @@ type Config struct {
 	// SuperDigest is "super:<base64 of SHA-1>": who authenticates as that passes every ACL check. Empty: nobody does.
 	SuperDigest string
 
+	TLS *TLS // nil: without encryption only
+
 	Logger *slog.Logger // nil: slog.Default()
 
-	// HandshakeTimeout closes connections that say nothing. Zero: 10 s.
+	// HandshakeTimeout closes connections that have no session by then: TLS, the connect request, and its answer. Zero: 10 s.
 	HandshakeTimeout time.Duration
 }
 
@@ -77,10 +79,13 @@ const WatchesFactor = 16
 
 func (c *Config) setDefaults() error {
 	switch {
-	case c.Listen == nil:
+	case c.Listen == nil && (c.TLS == nil || c.TLS.Listen == nil):
 		return errors.New("zkcompat: a listener is missing")
 	case c.Tier == nil || c.Sessions == nil:
 		return errors.New("zkcompat: a tier and a session table are needed")
+	}
+	if err := c.TLS.check(); err != nil {
+		return err
 	}
 	if c.Server == nil {
 		c.Server = func() ServerInfo { return ServerInfo{Mode: "standalone"} }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -32,11 +33,16 @@ const (
 // conn is one client's connection. Its reader (serve) owns it and the fields without a remark.
 type conn struct {
 	srv    *Server
-	nc     net.Conn
-	r      *bufio.Reader
+	nc     net.Conn // its TCP connection: for deadlines and its end
 	remote netip.Addr
 	since  time.Time
 	out    *output
+
+	wrapping wrapping
+	// What requests and replies go through: nc, or the TLS in it. The handshake decides; constant from then on.
+	rw  io.ReadWriter
+	r   *bufio.Reader // of rw
+	tls *tls.Conn     // nil: plain
 
 	caller   []tiers.Identity // as out.caller
 	last     *tiers.Pending   // the newest request to a tier, which the next read follows
@@ -56,9 +62,9 @@ type conn struct {
 
 var _ tiers.Watcher = (*conn)(nil)
 
-func newConn(s *Server, nc net.Conn, remote netip.Addr) *conn {
+func newConn(s *Server, nc net.Conn, remote netip.Addr, w wrapping) *conn {
 	c := &conn{
-		srv: s, nc: nc, r: bufio.NewReaderSize(nc, 8<<10), remote: remote, since: time.Now(),
+		srv: s, nc: nc, wrapping: w, rw: nc, r: bufio.NewReaderSize(nc, 8<<10), remote: remote, since: time.Now(),
 		caller: []tiers.Identity{{Scheme: "ip", ID: remote.String()}}, written: make(chan struct{}),
 	}
 	c.out = newOutput(c.caller)
@@ -213,7 +219,7 @@ func (c *conn) write() {
 		c.srv.totals.sent.Add(uint64(len(batch)))
 		c.out.wrote(len(batch), seen)
 		clear(batch)
-		if _, err := c.nc.Write(buf); err != nil {
+		if _, err := c.rw.Write(buf); err != nil {
 			c.out.kill(fmt.Errorf("%w: %w", errGone, err))
 			break
 		}
@@ -286,11 +292,10 @@ func (c *conn) drain() {
 	c.out.finish()
 	<-c.written
 	late.Stop()
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || c.leaving.Load() || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(farewell)) != nil {
+	if c.leaving.Load() || c.closeWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(farewell)) != nil {
 		return
 	}
-	_, _ = io.Copy(io.Discard, c.r) // whatever comes is too late
+	_, _ = io.Copy(io.Discard, c.nc) // whatever comes is too late
 }
 
 // addIdentity adds a credential.

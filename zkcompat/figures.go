@@ -51,6 +51,7 @@ type totals struct {
 	received, sent atomic.Uint64
 	outstanding    atomic.Int64
 	authFailures   atomic.Uint64
+	handshakes     atomic.Int64 // of TLS, under way
 
 	latencySum, latencyCount atomic.Int64 // ns
 	latencyMin, latencyMax   atomic.Int64 // ns; the least is math.MaxInt64 before the first

@@ -24,12 +24,15 @@ func (c *conn) greet() (reader bool, err error) {
 	if c.leaving.Load() { // said before the deadline was set
 		return false, errLeaving
 	}
+	if err := c.wrap(); err != nil {
+		return false, err
+	}
 	var head [4]byte
 	if _, err := io.ReadFull(c.r, head[:]); err != nil {
 		return false, err
 	}
 	if answer, ok := c.srv.word(string(head[:]), c); ok {
-		_, err := c.nc.Write(answer)
+		_, err := c.rw.Write(answer)
 		c.hangUp()
 		return false, err
 	}
@@ -56,7 +59,7 @@ func (c *conn) greet() (reader bool, err error) {
 		answer.Timeout, answer.SessionID, answer.Password = int32(lease.Timeout/time.Millisecond), int64(lease.ID), lease.Password
 		answer.ReadOnly = c.readOnly && c.srv.cfg.ReadOnly()
 	}
-	_, werr := c.nc.Write(jute.EndFrame(answer.Append(jute.BeginFrame(nil)), 0))
+	_, werr := c.rw.Write(jute.EndFrame(answer.Append(jute.BeginFrame(nil)), 0))
 	c.srv.totals.received.Add(1)
 	c.srv.totals.sent.Add(1)
 	if err != nil {
@@ -127,7 +130,7 @@ func (s *Server) reached(ctx context.Context, z tiers.Zxid) (tiers.Zxid, error) 
 
 // hangUp ends the connection so that what was written arrives although unread bytes may have come in.
 func (c *conn) hangUp() {
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil && c.nc.SetReadDeadline(time.Now().Add(farewell)) == nil {
-		_, _ = io.Copy(io.Discard, c.r)
+	if c.closeWrite() == nil && c.nc.SetReadDeadline(time.Now().Add(farewell)) == nil {
+		_, _ = io.Copy(io.Discard, c.nc)
 	}
 }

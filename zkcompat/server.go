@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// Server is a listener for ZooKeeper clients.
+// Server is a listener for ZooKeeper clients, or a plain and a TLS one.
 type Server struct {
 	cfg    Config
 	ctx    context.Context // ends when Close begins: no session is opened any more
 	stop   context.CancelFunc
-	work   sync.WaitGroup // the accept loop, and the goroutines of connections
+	work   sync.WaitGroup // the accept loops, and the goroutines of connections
 	totals *totals
 	notes  *notes
 
@@ -36,12 +36,34 @@ func Listen(cfg Config) (*Server, error) {
 		conns: make(map[*conn]struct{}), from: make(map[netip.Addr]int),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.work.Go(s.accept)
+	wrap := plain
+	if cfg.TLS != nil && cfg.TLS.Unify {
+		wrap = unified
+	}
+	if cfg.Listen != nil {
+		s.work.Go(func() { s.accept(cfg.Listen, wrap) })
+	}
+	if cfg.TLS != nil && cfg.TLS.Listen != nil {
+		s.work.Go(func() { s.accept(cfg.TLS.Listen, secure) })
+	}
 	return s, nil
 }
 
-// Addr is where clients connect to.
-func (s *Server) Addr() net.Addr { return s.cfg.Listen.Addr() }
+// Addr is where clients connect to: without TLS, if there is such a listener.
+func (s *Server) Addr() net.Addr {
+	if s.cfg.Listen == nil {
+		return s.SecureAddr()
+	}
+	return s.cfg.Listen.Addr()
+}
+
+// SecureAddr is where clients connect to with TLS from the first byte; nil: nowhere.
+func (s *Server) SecureAddr() net.Addr {
+	if s.cfg.TLS == nil || s.cfg.TLS.Listen == nil {
+		return nil
+	}
+	return s.cfg.TLS.Listen.Addr()
+}
 
 // Stats counts.
 func (s *Server) Stats() Stats {
@@ -65,9 +87,7 @@ func (s *Server) Close(ctx context.Context) error {
 	var err error
 	if !again {
 		s.stop()
-		if err = s.cfg.Listen.Close(); errors.Is(err, net.ErrClosed) {
-			err = nil
-		}
+		err = s.closeListeners()
 	}
 	late := context.AfterFunc(ctx, func() {
 		for _, c := range s.connections() {
@@ -78,6 +98,18 @@ func (s *Server) Close(ctx context.Context) error {
 	defer late()
 	s.work.Wait()
 	return err
+}
+
+func (s *Server) closeListeners() error {
+	var errs []error
+	if s.cfg.Listen != nil {
+		errs = append(errs, s.cfg.Listen.Close())
+	}
+	if s.cfg.TLS != nil && s.cfg.TLS.Listen != nil {
+		errs = append(errs, s.cfg.TLS.Listen.Close())
+	}
+	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, net.ErrClosed) })
+	return errors.Join(errs...)
 }
 
 // connections are those that are open now, the oldest first.
@@ -92,19 +124,19 @@ func (s *Server) connections() []*conn {
 	return cs
 }
 
-// accept is the loop of the listener.
-func (s *Server) accept() {
+// accept is the loop of a listener.
+func (s *Server) accept(l net.Listener, w wrapping) {
 	for {
-		nc, err := s.cfg.Listen.Accept()
+		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			s.welcome(nc)
+			s.welcome(nc, w)
 		case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return
 		default:
 			// Out of file descriptors, most likely: those who are connected go on.
-			if s.notes.due("accept", "") {
-				s.cfg.Logger.Warn("cannot accept connections of clients", "listener", s.Addr().String(), "err", err)
+			if s.notes.due("accept", l.Addr().String()) {
+				s.cfg.Logger.Warn("cannot accept connections of clients", "listener", l.Addr().String(), "err", err)
 			}
 			select {
 			case <-time.After(100 * time.Millisecond):
@@ -116,9 +148,9 @@ func (s *Server) accept() {
 }
 
 // welcome serves a connection unless there are too many.
-func (s *Server) welcome(nc net.Conn) {
+func (s *Server) welcome(nc net.Conn, w wrapping) {
 	remote := addrOf(nc.RemoteAddr())
-	c := newConn(s, nc, remote)
+	c := newConn(s, nc, remote, w)
 	if err := s.add(c); err != nil {
 		if !errors.Is(err, errLeaving) && s.notes.due("limit", remote.String()) {
 			s.cfg.Logger.Warn("refused a client's connection", "client", c.from(), "err", err)

@@ -3,6 +3,8 @@ package zkcompat
 import (
 	"cmp"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -211,7 +213,7 @@ func (s *Server) mntr(*conn) string {
 	if !i.Started.IsZero() {
 		line("uptime", ms(time.Since(i.Started)))
 	}
-	line("outstanding_tls_handshake", 0)
+	line("outstanding_tls_handshake", s.totals.handshakes.Load())
 	line("auth_failed_count", s.totals.authFailures.Load())
 	line("non_mtls_remote_conn_count", 0)
 	line("non_mtls_local_conn_count", 0)
@@ -252,11 +254,24 @@ func descriptors() (open int, limit string, ok bool) {
 
 func (s *Server) conf(*conn) string {
 	i := s.cfg.Server()
-	addr := s.Addr().String()
-	port := addr[strings.LastIndexByte(addr, ':')+1:]
-	return fmt.Sprintf("clientPort=%s\nsecureClientPort=-1\ndataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\ntickTime=%d\n"+
+	port, securePort := portOf(s.cfg.Listen), -1
+	if s.cfg.TLS != nil {
+		securePort = portOf(s.cfg.TLS.Listen)
+	}
+	return fmt.Sprintf("clientPort=%d\nsecureClientPort=%d\ndataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\ntickTime=%d\n"+
 		"maxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\nclientPortListenBacklog=-1\nserverId=%d\n\n",
-		port, i.DataDir, i.DataDirSize, i.DataDir, i.LogDirSize, ms(s.cfg.Tick), s.cfg.MaxPerAddress, ms(s.cfg.MinTimeout), ms(s.cfg.MaxTimeout), i.ID)
+		port, securePort, i.DataDir, i.DataDirSize, i.DataDir, i.LogDirSize, ms(s.cfg.Tick), s.cfg.MaxPerAddress, ms(s.cfg.MinTimeout), ms(s.cfg.MaxTimeout), i.ID)
+}
+
+// portOf is -1 for no listener.
+func portOf(l net.Listener) int {
+	if l == nil {
+		return -1
+	}
+	if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
+		return int(a.Port())
+	}
+	return -1
 }
 
 func (s *Server) wchs(*conn) string {
