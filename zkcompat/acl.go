@@ -3,6 +3,7 @@ package zkcompat
 import (
 	"crypto/sha1" // the digest scheme is defined by it
 	"encoding/base64"
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -67,6 +68,15 @@ func within(addr, network string) bool {
 		n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
 	}
 	return n.Contains(a)
+}
+
+// CheckSuperDigest tells what is wrong with a [Config.SuperDigest].
+func CheckSuperDigest(s string) error {
+	sum, ok := strings.CutPrefix(s, "super:")
+	if b, err := base64.StdEncoding.DecodeString(sum); !ok || err != nil || len(b) != sha1.Size {
+		return fmt.Errorf("%q: want super:BASE64, where BASE64 is of the SHA-1 of \"super:PASSWORD\"; printf super:PASSWORD | openssl sha1 -binary | base64 makes it", s)
+	}
+	return nil
 }
 
 // digestOf is the identity that "user:password" proves in the scheme digest.

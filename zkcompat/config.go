@@ -87,6 +87,11 @@ func (c *Config) setDefaults() error {
 	if err := c.TLS.check(); err != nil {
 		return err
 	}
+	if c.SuperDigest != "" {
+		if err := CheckSuperDigest(c.SuperDigest); err != nil {
+			return fmt.Errorf("zkcompat: the super digest: %w", err)
+		}
+	}
 	if c.Server == nil {
 		c.Server = func() ServerInfo { return ServerInfo{Mode: "standalone"} }
 	}

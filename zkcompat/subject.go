@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+	"unicode/utf8"
 )
 
 // attribute is one of a name's. Its value is kept as it stands, since its form tells how it is shown.
@@ -57,8 +58,7 @@ func (a *attribute) appendTo(b *strings.Builder) {
 		b.WriteString(hex.EncodeToString(a.Value.FullBytes))
 		return
 	}
-	// What is not UTF-8 becomes the replacement character, whatever the type says.
-	text := strings.ToValidUTF8(string(a.Value.Bytes), "\uFFFD")
+	text := string(a.Value.Bytes)
 	inner := strings.TrimLeft(text, " \r")
 	lead := len(text) - len(inner)
 	trail := lead + len(strings.TrimRight(inner, " \r"))
@@ -75,14 +75,14 @@ func (a *attribute) appendTo(b *strings.Builder) {
 	}
 }
 
-// textual tells whether a value is shown as text.
+// textual tells whether a value is shown as text. What is not UTF-8, whatever its type says, is not: two names that differ stay different.
 func textual(v *asn1.RawValue) bool {
 	if v.Class != asn1.ClassUniversal || v.IsCompound {
 		return false
 	}
 	switch v.Tag {
 	case asn1.TagPrintableString, asn1.TagUTF8String, asn1.TagT61String, asn1.TagIA5String, asn1.TagGeneralString, asn1.TagBMPString:
-		return true
+		return utf8.Valid(v.Bytes)
 	}
 	return false
 }

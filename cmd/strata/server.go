@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/strata-coord/strata/admin"
@@ -29,10 +32,12 @@ type server struct {
 
 	// The listeners are opened before anything is written, so that a taken port leaves no trace. Nil: not wanted.
 	zkListener    net.Listener
+	tlsListener   net.Listener
 	adminListener net.Listener
+	guard         *guard // constant once read, before anything else
 
 	node    atomic.Pointer[coord.Node]      // nil until opened, then constant
-	clients atomic.Pointer[zkcompat.Server] // likewise; stays nil without --zk-listen
+	clients atomic.Pointer[zkcompat.Server] // likewise; stays nil without --zk-listen and --zk-tls-listen
 	leaving atomic.Bool                     // set when the stop begins
 
 	web  *http.Server
@@ -52,6 +57,14 @@ func serve(ctx context.Context, s *settings, routes []route, stdout, stderr io.W
 
 // run returns nil when ctx ended, also if that was before the member was ready.
 func (v *server) run(ctx context.Context, stdout io.Writer) error {
+	// As for other servers, SIGHUP is to read files again. Without this it would end the process.
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	var err error
+	if v.guard, err = newGuard(&v.settings.guard, v.log); err != nil {
+		return err
+	}
 	if err := v.listen(); err != nil {
 		return err
 	}
@@ -78,17 +91,26 @@ func (v *server) run(ctx context.Context, stdout io.Writer) error {
 	if _, err := fmt.Fprintln(stdout, v.readyLine(node)); err != nil {
 		return fmt.Errorf("write to stdout: %w", err)
 	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-v.fail:
-		return err
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-v.fail:
+			return err
+		case <-again:
+			if err := v.guard.reload(); err != nil {
+				v.log.Warn("SIGHUP: files are not taken over, what they were before stays in use: mend them", "err", err)
+			}
+		}
 	}
 }
 
 // listen takes the ports, before anything is written.
 func (v *server) listen() (err error) {
 	if v.zkListener, err = listen("--zk-listen", v.settings.zkListen); err != nil {
+		return err
+	}
+	if v.tlsListener, err = listen("--zk-tls-listen", v.settings.guard.tlsListen); err != nil {
 		return err
 	}
 	if v.adminListener, err = listen("--admin-listen", v.settings.adminListen); err != nil {
@@ -130,16 +152,18 @@ func (v *server) coordConfig() coord.Config {
 
 // startClients begins to accept clients. Their handshakes are refused until the member is ready.
 func (v *server) startClients(node *coord.Node) error {
-	if v.zkListener == nil {
+	if v.zkListener == nil && v.tlsListener == nil {
 		return nil
 	}
-	clients, err := zkcompat.Listen(zkcompat.Config{
+	config := zkcompat.Config{
 		Listen: v.zkListener, Tier: node.Tier(), Sessions: node.Sessions(), Server: v.serverInfo, Ready: v.ready, ReadOnly: node.ReadOnly, MajorityOnly: majorityOnly(v.routes),
 		MaxFrame: v.settings.maxFrame, MaxPerAddress: v.settings.maxPerAddress,
 		Tick: v.settings.tick, MinTimeout: v.settings.minSession, MaxTimeout: v.settings.maxSession, Logger: v.log,
-	})
+	}
+	v.guard.apply(&config, v.tlsListener)
+	clients, err := zkcompat.Listen(config)
 	if err != nil {
-		return fmt.Errorf("serve clients at %s: %w", v.zkListener.Addr(), err)
+		return fmt.Errorf("serve clients: %w", err)
 	}
 	v.clients.Store(clients)
 	return nil
@@ -175,6 +199,9 @@ func (v *server) readyLine(node *coord.Node) string {
 	if v.zkListener != nil {
 		line += fmt.Sprintf(" clients=%s", v.zkListener.Addr())
 	}
+	if v.tlsListener != nil {
+		line += fmt.Sprintf(" clients-tls=%s", v.tlsListener.Addr())
+	}
 	if v.adminListener != nil {
 		line += fmt.Sprintf(" admin=%s", v.adminListener.Addr())
 	}
@@ -190,8 +217,12 @@ func (v *server) close() error {
 	var errs []error
 	if clients := v.clients.Load(); clients != nil {
 		errs = append(errs, clients.Close(ctx))
-	} else if v.zkListener != nil {
-		errs = append(errs, v.zkListener.Close())
+	} else {
+		for _, l := range []net.Listener{v.zkListener, v.tlsListener} {
+			if l != nil {
+				errs = append(errs, l.Close())
+			}
+		}
 	}
 	if node := v.node.Load(); node != nil {
 		errs = append(errs, node.Close())

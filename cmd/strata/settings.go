@@ -30,6 +30,7 @@ type settings struct {
 	enforceQuota    bool
 	maxFrame        int
 	maxPerAddress   int
+	guard           guardSettings
 	config          string
 	logLevel        slog.Level
 }
@@ -60,6 +61,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.enforceQuota, "enforce-quota", false, "refuse writes beyond the hard limits of quotas; without it they are logged, as beyond soft limits")
 	f.IntVar(&s.maxFrame, "max-frame", 1048575, "longest request of a ZooKeeper client, `BYTES` (jute.maxbuffer); at most 16 MiB")
 	f.IntVar(&s.maxPerAddress, "max-client-connections", 0, "how many connections one address may have, `N`; 0: no limit (maxClientCnxns)")
+	s.guard.register(f)
 	f.StringVar(&s.config, "config", "", "a YAML `FILE` with the same keys; flags win")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log `LEVEL`: debug, info, warn or error; logs go to stderr")
 }
@@ -108,6 +110,9 @@ func (s *settings) complete() error {
 	case s.minSession < 0 || s.minSession > s.maxSession:
 		return fmt.Errorf("--min-session-timeout %v and --max-session-timeout %v: the shortest must be positive and not above the longest", s.minSession, s.maxSession)
 	}
+	if err := s.guard.complete(s.zkListen); err != nil {
+		return err
+	}
 	return s.checkAddresses()
 }
 
@@ -135,7 +140,7 @@ func (s *settings) checkAddresses() error {
 			return fmt.Errorf("--join %q: want HOST:PORT (%w)", a, err)
 		}
 	}
-	for flag, a := range map[string]string{"--zk-listen": s.zkListen, "--admin-listen": s.adminListen} {
+	for flag, a := range map[string]string{"--zk-listen": s.zkListen, "--zk-tls-listen": s.guard.tlsListen, "--admin-listen": s.adminListen} {
 		if a == "" {
 			continue
 		}
