@@ -14,11 +14,20 @@ import (
 
 // readFile sets the flags that the command line left alone from a YAML file whose keys are the flags' names. A value is a
 // scalar, or a list where the flag may be repeated. Errors name the file, the line and the key.
-func readFile(path string, flags *pflag.FlagSet) error {
+//
+// The file may be a zoo.cfg too: then ignored are the keys that mean nothing here.
+func readFile(path string, flags *pflag.FlagSet) (ignored []string, err error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("--config: %w", err)
+		return nil, fmt.Errorf("--config: %w", err)
 	}
+	if isZooCfg(src) {
+		return readZooCfg(path, src, flags)
+	}
+	return nil, readYAML(path, src, flags)
+}
+
+func readYAML(path string, src []byte, flags *pflag.FlagSet) error {
 	file, err := parser.ParseBytes(src, 0)
 	if err != nil {
 		return fmt.Errorf("%s is not YAML: %s", path, strings.TrimSpace(yaml.FormatError(err, false, false)))

@@ -19,7 +19,8 @@ On stdout it prints the table of routes and, once clients are served, one line t
 addresses. Logs go to stderr. At SIGTERM it hands leadership over, closes the connections of its clients (their sessions
 live on at the other members) and exits with 0; any failure is one line on stderr and exit code 1.
 
-Everything can be kept in a YAML file given with --config, under the flags' names:
+Everything can be kept in a YAML file given with --config, under the flags' names, or in the zoo.cfg of a ZooKeeper
+server: what has no meaning here is named in a warning. In YAML:
 
   name: one
   bind: 10.0.0.1:7400
@@ -38,12 +39,16 @@ Everything can be kept in a YAML file given with --config, under the flags' name
   # everything strong, as in ZooKeeper
   strata serve --route /=strong
 
+  # in the place of a ZooKeeper server, with its configuration
+  strata serve --config /etc/zookeeper/conf/zoo.cfg
+
   # is it ready? if not, why?
   curl -f http://127.0.0.1:8080/readyz`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s.config != "" {
-				if err := readFile(s.config, cmd.Flags()); err != nil {
+				var err error
+				if s.ignored, err = readFile(s.config, cmd.Flags()); err != nil {
 					return err
 				}
 			}

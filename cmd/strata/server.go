@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -64,6 +65,9 @@ func (v *server) run(ctx context.Context, stdout io.Writer) error {
 	var err error
 	if v.guard, err = newGuard(&v.settings.guard, v.log); err != nil {
 		return err
+	}
+	if len(v.settings.ignored) > 0 {
+		v.log.Warn("keys of the configuration that mean nothing to Strata were passed over", "file", v.settings.config, "keys", strings.Join(v.settings.ignored, " "))
 	}
 	if err := v.listen(); err != nil {
 		return err

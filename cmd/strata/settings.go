@@ -32,6 +32,7 @@ type settings struct {
 	maxPerAddress   int
 	guard           guardSettings
 	config          string
+	ignored         []string // keys of a zoo.cfg that mean nothing here
 	logLevel        slog.Level
 }
 
@@ -62,7 +63,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.maxFrame, "max-frame", 1048575, "longest request of a ZooKeeper client, `BYTES` (jute.maxbuffer); at most 16 MiB")
 	f.IntVar(&s.maxPerAddress, "max-client-connections", 0, "how many connections one address may have, `N`; 0: no limit (maxClientCnxns)")
 	s.guard.register(f)
-	f.StringVar(&s.config, "config", "", "a YAML `FILE` with the same keys; flags win")
+	f.StringVar(&s.config, "config", "", "a YAML `FILE` with the same keys, or a zoo.cfg; flags win")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log `LEVEL`: debug, info, warn or error; logs go to stderr")
 }
 

@@ -29,7 +29,8 @@ func parse(t *testing.T, file string, args ...string) (*settings, []route, error
 		return s, nil, err
 	}
 	if s.config != "" {
-		if err := readFile(s.config, flags); err != nil {
+		var err error
+		if s.ignored, err = readFile(s.config, flags); err != nil {
 			return s, nil, err
 		}
 	}
