@@ -91,7 +91,7 @@ func FuzzListener(f *testing.F) {
 	sessions := memtier.NewSessions(tier, 50*time.Millisecond, time.Minute)
 	l := newPipes()
 	server, err := zkcompat.Listen(zkcompat.Config{
-		Listen: l, Tier: sessions.Tier(), Sessions: sessions, MaxFrame: 64 << 10, HandshakeTimeout: time.Second,
+		Listen: l, Tier: sessions.Tier(), Sessions: sessions, MaxFrame: 64 << 10,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
