@@ -6,15 +6,45 @@ import (
 	"net"
 )
 
+// maxClientAddress bounds Config.ClientAddress, so that it fits what gossip carries of a member.
+const maxClientAddress = 200
+
+// announceable tells whether an address can be told to clients in the configuration.
+func announceable(addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	return err == nil && len(addr) <= maxClientAddress && isPort(port) && (host == "" || isHost(host))
+}
+
+// clientAddress is where clients are told that a listener at addr is, of a member that the others reach at advertise. It is addr, unless
+// that is for all addresses.
+func clientAddress(addr, advertise string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || host != "" && !isUnspecified(host) {
+		return addr // or empty: there is none
+	}
+	mine, _, err := net.SplitHostPort(advertise)
+	if ip := net.ParseIP(mine); err == nil && ip != nil && ip.IsLoopback() {
+		if a, err := advertised(addr); err == nil {
+			return a
+		}
+	}
+	return net.JoinHostPort(mine, port)
+}
+
+func isUnspecified(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsUnspecified()
+}
+
 // advertised is the address that the others are told, when it is not configured: what was bound, or for a bind to all addresses the
 // host's first one that others may reach. Error: there is none.
-func advertised(bound net.Addr) (string, error) {
-	host, port, err := net.SplitHostPort(bound.String())
+func advertised(bound string) (string, error) {
+	host, port, err := net.SplitHostPort(bound)
 	if err != nil {
-		return bound.String(), nil // a network of tests
+		return bound, nil // a network of tests, or none
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
-		return bound.String(), nil
+	if host != "" && !isUnspecified(host) {
+		return bound, nil
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

@@ -57,6 +57,9 @@ type Config struct {
 	Bind string
 	// Advertise is the address that the other members are told, if it is not Bind's.
 	Advertise string
+	// ClientAddress is where this member's listener for ZooKeeper clients is, "host:port"; empty: it has none. Clients learn it from the
+	// znode /zookeeper/config, so they must reach it. A host that stands for all addresses is replaced by one of this machine's.
+	ClientAddress string
 	// Join are addresses of other members; this one may be among them. Some suffice: the rest is learnt.
 	Join []string
 	// BootstrapExpect counts at the first start only: the cluster is formed when so many voters are there. With 0 or 1, a member that
@@ -98,6 +101,8 @@ func (c *Config) complete() error {
 		return errors.New("coord: Config.Dir is empty: say where this member keeps its data")
 	case c.Bind == "":
 		return errors.New(`coord: Config.Bind is empty: say where the other members reach this one, like "127.0.0.1:7400"`)
+	case c.ClientAddress != "" && !announceable(c.ClientAddress):
+		return fmt.Errorf("coord: Config.ClientAddress %q: want HOST:PORT, of at most %d bytes", c.ClientAddress, maxClientAddress)
 	case c.BootstrapExpect < 0:
 		return fmt.Errorf("coord: Config.BootstrapExpect is %d: a cluster has at least one voter", c.BootstrapExpect)
 	case c.Role != "" && c.Role != Voter && c.Role != Replica:

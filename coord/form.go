@@ -134,10 +134,11 @@ func (n *Node) promise(to string) error {
 	return nil
 }
 
-// reconcile, at the leader, takes members that gossip knows into the replicated cluster. It never takes anyone out.
+// reconcile, at the leader, takes members that gossip knows into the replicated cluster, and tells clients of it. It never takes anyone out.
 func (n *Node) reconcile(ctx context.Context) {
 	tick := time.NewTicker(formEvery)
 	defer tick.Stop()
+	var p publisher
 	for {
 		select {
 		case <-ctx.Done():
@@ -145,6 +146,7 @@ func (n *Node) reconcile(ctx context.Context) {
 		case <-tick.C:
 		}
 		if !n.strong.Leads() {
+			p = publisher{}
 			continue
 		}
 		for _, m := range n.members() {
@@ -164,6 +166,7 @@ func (n *Node) reconcile(ctx context.Context) {
 			}
 			n.log.Info("took a member in", "member", m.Name, "role", m.wants, "address", m.Address)
 		}
+		n.publish(&p)
 	}
 }
 

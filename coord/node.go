@@ -79,10 +79,11 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, fmt.Errorf("coord: %w", err)
 	}
 	if n.cfg.Advertise == "" {
-		if n.cfg.Advertise, err = advertised(n.port.Addr()); err != nil {
+		if n.cfg.Advertise, err = advertised(n.port.Addr().String()); err != nil {
 			return nil, err
 		}
 	}
+	n.cfg.ClientAddress = clientAddress(n.cfg.ClientAddress, n.cfg.Advertise)
 	n.warnIfOpen()
 	n.greeter = &greeter{port: n.port, me: n.me, promise: n.promise}
 	if err := checkName(n.me(), n.greeter.askAll(ctx, n.others(), n.me())); err != nil {
@@ -143,10 +144,11 @@ type memberMeta struct {
 	_msgpack struct{} `msgpack:",as_array"`
 	Role     Role
 	Cluster  string
+	Client   string // Config.ClientAddress
 }
 
 func (n *Node) meta() ([]byte, error) {
-	b, err := msgpack.Marshal(&memberMeta{Role: n.cfg.Role, Cluster: n.cluster()})
+	b, err := msgpack.Marshal(&memberMeta{Role: n.cfg.Role, Cluster: n.cluster(), Client: n.cfg.ClientAddress})
 	if err != nil {
 		return nil, fmt.Errorf("coord: encode the member's metadata: %w", err)
 	}

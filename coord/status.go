@@ -40,8 +40,10 @@ type Status struct {
 type Member struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
-	Role    string `json:"role,omitempty"`  // in the raft configuration; empty: not in it
-	State   string `json:"state,omitempty"` // alive, suspect, dead or left; empty: gossip has not heard of it
+	// Client is where its clients connect; empty: nowhere, or gossip has not heard of it.
+	Client string `json:"client,omitempty"`
+	Role   string `json:"role,omitempty"`  // in the raft configuration; empty: not in it
+	State  string `json:"state,omitempty"` // alive, suspect, dead or left; empty: gossip has not heard of it
 }
 
 // SessionsStatus counts the sessions that are attached to this member or wait here for their client.
@@ -64,8 +66,9 @@ const stateAlive = "alive"
 // acquainted is a member as gossip and raft's configuration together know it.
 type acquainted struct {
 	Member
-	wants   Role   // what it wants to be
-	cluster string // of the replicated tree that it belongs to; empty: none yet, or not known
+	wants    Role     // what it wants to be; empty: gossip does not know
+	identity [16]byte // zero: not known
+	cluster  string   // of the replicated tree that it belongs to; empty: none yet, or not known
 }
 
 func (n *Node) members() []acquainted {
@@ -85,8 +88,9 @@ func (n *Node) members() []acquainted {
 		}
 		var meta memberMeta
 		if msgpack.Unmarshal(g.Meta, &meta) == nil {
-			m.wants, m.cluster = meta.Role, meta.Cluster
+			m.wants, m.cluster, m.Client = meta.Role, meta.Cluster, meta.Client
 		}
+		m.identity = g.Identity
 		known[g.Name] = m
 	}
 	ms := make([]acquainted, 0, len(known))

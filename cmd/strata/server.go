@@ -148,6 +148,14 @@ func (v *server) coordConfig() coord.Config {
 		Tick: s.tick, MinSessionTimeout: s.minSession, MaxSessionTimeout: s.maxSession,
 		ContainerCheckInterval: s.containerCheck, EnforceQuota: s.enforceQuota, MaxTxn: 2 * s.maxFrame, Logger: v.log,
 	}
+	switch {
+	case s.zkAdvertise != "":
+		c.ClientAddress = s.zkAdvertise
+	case v.zkListener != nil:
+		c.ClientAddress = v.zkListener.Addr().String()
+	case v.tlsListener != nil:
+		c.ClientAddress = v.tlsListener.Addr().String()
+	}
 	for _, r := range v.routes {
 		c.Routes = append(c.Routes, coord.Route{Prefix: r.prefix, Tier: r.tier, MaxStaleness: r.maxStaleness})
 	}

@@ -21,6 +21,7 @@ type settings struct {
 	bootstrapExpect int
 	role            string
 	zkListen        string
+	zkAdvertise     string
 	adminListen     string
 	routes          []string
 	tick            time.Duration
@@ -52,6 +53,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.bootstrapExpect, "bootstrap-expect", 1, "first start only: form the cluster when `N` voters are there")
 	f.StringVar(&s.role, "role", roleVoter, "`ROLE`: voter, or replica: keeps the tree and serves clients without a vote")
 	f.StringVar(&s.zkListen, "zk-listen", "127.0.0.1:2181", "where ZooKeeper clients connect, `HOST:PORT`; empty for none")
+	f.StringVar(&s.zkAdvertise, "zk-advertise", "", "where clients are told, in /zookeeper/config, that this member's --zk-listen is, `HOST:PORT`\n(default: that address, with one of this host's for all addresses)")
 	f.StringVar(&s.adminListen, "admin-listen", "127.0.0.1:8080", "health, metrics and status over HTTP, `HOST:PORT`; empty for none")
 	f.StringArrayVar(&s.routes, "route", defaultRoutes, "the tier of a prefix, `PREFIX=TIER`, repeatable; the longest prefix wins.\n"+
 		"Tiers: strong, eventual, readonly[,max-staleness=DURATION]. Given once, they replace\nthe default routes; / is strong unless a route says otherwise")
@@ -141,7 +143,10 @@ func (s *settings) checkAddresses() error {
 			return fmt.Errorf("--join %q: want HOST:PORT (%w)", a, err)
 		}
 	}
-	for flag, a := range map[string]string{"--zk-listen": s.zkListen, "--zk-tls-listen": s.guard.tlsListen, "--admin-listen": s.adminListen} {
+	if s.zkAdvertise != "" && s.zkListen == "" && s.guard.tlsListen == "" {
+		return errors.New("--zk-advertise needs --zk-listen: without it there is nothing to connect to")
+	}
+	for flag, a := range map[string]string{"--zk-listen": s.zkListen, "--zk-advertise": s.zkAdvertise, "--zk-tls-listen": s.guard.tlsListen, "--admin-listen": s.adminListen} {
 		if a == "" {
 			continue
 		}

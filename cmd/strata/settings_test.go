@@ -181,7 +181,7 @@ func TestHelpNamesEveryFlagAndTeaches(t *testing.T) {
 		t.Fatalf("exit %d, stderr %q", code, errs.String())
 	}
 	for _, w := range []string{
-		"--name", "--data-dir", "--bind", "--join", "--bootstrap-expect", "--role", "--zk-listen", "--admin-listen", "--route",
+		"--name", "--data-dir", "--bind", "--join", "--bootstrap-expect", "--role", "--zk-listen", "--zk-advertise", "--admin-listen", "--route",
 		"--tick", "--min-session-timeout", "--max-session-timeout", "--config", "127.0.0.1:2181", "/readyz", "--bootstrap-expect 3", "eventual",
 	} {
 		if !strings.Contains(out.String(), w) {

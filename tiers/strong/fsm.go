@@ -57,6 +57,12 @@ func (t *Tier) apply(l *raft.Log, e *tree.Entry) {
 	if len(e.Reap) > 0 {
 		t.tree.Reap(e.At, e.Reap)
 	}
+	if len(e.Standings) > 0 {
+		t.tree.SetStandings(e.Standings)
+	}
+	if len(e.Config) > 0 {
+		t.tree.Configure(e.At, e.Config)
+	}
 	if len(e.Key) > 0 {
 		t.tree.SetKey(e.Key)
 	}

@@ -23,6 +23,7 @@ func full() *Entry {
 	return &Entry{
 		At: -5, Key: []byte("k"), Register: &Registration{"m", [16]byte{3}}, TermStart: &TermStart{"m"},
 		Expire: []Expiry{{-9, 1 << 40}, {1, 2}}, Reap: []Reaping{{"/c", 1 << 40}, {}}, EnforceQuota: true,
+		Standings: []Standing{{1 << 31, RankRemoved}, {}}, Config: []byte("server.1="),
 		Batches: []Batch{{Origin: here}, {Origin: Origin{1 << 31, math.MaxUint32}, First: 1 << 63, Txns: []tiers.Txn{{}, {
 			Session: -1, Request: 1 << 63, Caller: []tiers.Identity{alice, {}},
 			Ops: []tiers.Op{
@@ -77,7 +78,7 @@ func TestEntryOfBefore(t *testing.T) {
 	if got := AppendEntry(nil, want); !bytes.Equal(got, raw) {
 		t.Errorf("written as %x, was %x", got, raw)
 	}
-	for _, msg := range [][]byte{{0x95, 7, 0x90, 0xc0, 0xc0, 0xc0}, {0x99, 7, 0x90, 0xc0, 0xc0, 0xc0, 0x90, 0x90, 1, 0}} {
+	for _, msg := range [][]byte{{0x95, 7, 0x90, 0xc0, 0xc0, 0xc0}, {0x9b, 7, 0x90, 0xc0, 0xc0, 0xc0, 0x90, 0x90, 1, 0x90, 0xc0, 0}} {
 		if e, err := DecodeEntry(sealed(msg)); err == nil {
 			t.Errorf("%d fields: %+v", msg[0]&15, e)
 		}
@@ -147,7 +148,7 @@ func TestMsgpackCompatible(t *testing.T) {
 // The values as lists of lists, for an encoder that knows nothing of ours.
 
 func entryValue(e *Entry) any {
-	batches, expire, reap := []any{}, []any{}, []any{}
+	batches, expire, reap, standings := []any{}, []any{}, []any{}, []any{}
 	for i := range e.Batches {
 		batches = append(batches, batchValue(&e.Batches[i]))
 	}
@@ -157,7 +158,10 @@ func entryValue(e *Entry) any {
 	for _, x := range e.Reap {
 		reap = append(reap, []any{x.Path, int64(x.Czxid)})
 	}
-	return []any{e.At, batches, []any{e.TermStart.Member}, []any{e.Register.Name, e.Register.Identity[:]}, e.Key, expire, reap, uint64(1)}
+	for _, x := range e.Standings {
+		standings = append(standings, []any{uint64(x.Member), uint64(x.Rank)})
+	}
+	return []any{e.At, batches, []any{e.TermStart.Member}, []any{e.Register.Name, e.Register.Identity[:]}, e.Key, expire, reap, uint64(1), standings, e.Config}
 }
 
 func batchValue(b *Batch) any {

@@ -23,6 +23,8 @@ type Entry struct {
 	Reap      []Reaping
 	// EnforceQuota: hard limits of quotas count for the txns of this entry.
 	EnforceQuota bool
+	Standings    []Standing
+	Config       []byte // lines of the members for ConfigPath, without that of the version
 }
 
 // Batch is txns of one origin: Txns[i] has the number First+i.
@@ -60,6 +62,8 @@ const (
 	leastFields = 6 + iota
 	reapField
 	enforceField
+	standingsField
+	configField
 )
 
 // The least bytes that one takes, encoded: no array is believed to be longer than its bytes allow.
@@ -71,6 +75,7 @@ const (
 	leastACL      = 4
 	leastExpiry   = 3
 	leastReaping  = 3
+	leastStanding = 3
 )
 
 var (
@@ -105,6 +110,10 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	b = append(b, entryVersion, 0, 0, 0, 0)
 	fields := leastFields
 	switch {
+	case len(e.Config) > 0:
+		fields = configField
+	case len(e.Standings) > 0:
+		fields = standingsField
 	case e.EnforceQuota:
 		fields = enforceField
 	case len(e.Reap) > 0:
@@ -137,12 +146,25 @@ func AppendEntry(b []byte, e *Entry) []byte {
 		}
 	}
 	if fields >= enforceField {
-		b = appendUint(b, 1)
+		enforced := uint64(0)
+		if e.EnforceQuota {
+			enforced = 1
+		}
+		b = appendUint(b, enforced)
+	}
+	if fields >= standingsField {
+		b = appendArray(b, len(e.Standings))
+		for _, x := range e.Standings {
+			b = appendUint(appendUint(appendArray(b, 2), uint64(x.Member)), uint64(x.Rank))
+		}
+	}
+	if fields >= configField {
+		b = appendBytes(b, e.Config)
 	}
 	return seal(b, start)
 }
 
-// DecodeEntry reads an entry. Its Data and Key share b's memory: b must not change while the entry is used. Errors: ErrVersion,
+// DecodeEntry reads an entry. Its Data, Key and Config share b's memory: b must not change while the entry is used. Errors: ErrVersion,
 // ErrChecksum, malformed msgpack.
 func DecodeEntry(b []byte) (*Entry, error) {
 	r, err := unseal(b)
@@ -179,7 +201,7 @@ func DecodeBatch(b []byte) (*Batch, error) {
 
 func (r *reader) entry(e *Entry) {
 	fields := r.array(1)
-	if r.err == nil && (fields < leastFields || fields > enforceField) {
+	if r.err == nil && (fields < leastFields || fields > configField) {
 		r.fail("another number of fields")
 	}
 	e.At = r.int()
@@ -218,6 +240,22 @@ func (r *reader) entry(e *Entry) {
 	}
 	if fields >= enforceField {
 		e.EnforceQuota = r.uint() != 0
+	}
+	if fields < standingsField {
+		return
+	}
+	if n := r.array(leastStanding); n > 0 {
+		e.Standings = make([]Standing, n)
+		for i := range e.Standings {
+			r.fields(2)
+			e.Standings[i] = Standing{r.uint32(), Rank(r.small())}
+		}
+	}
+	if fields < configField {
+		return
+	}
+	if b := r.bytes(); len(b) > 0 {
+		e.Config = b
 	}
 }
 

@@ -179,7 +179,7 @@ func (a *applying) target(op *tiers.Op) (z *state, list []tiers.ACL, err error) 
 		return nil, nil, tiers.ErrNoNode
 	case !z.acl.allows(perm, a.txn.Caller):
 		return nil, nil, tiers.ErrNoAuth
-	case op.Kind == tiers.OpSetData && op.Path == configPath:
+	case op.Kind == tiers.OpSetData && op.Path == ConfigPath:
 		return nil, nil, fmt.Errorf("%w: the configuration changes with the membership", tiers.ErrNoAuth)
 	}
 	return z, list, nil

@@ -122,7 +122,7 @@ func TestPrecedence(t *testing.T) {
 		want   error
 	}{
 		{who("super", ""), "/closed", nil}, {who("super", "x"), "/closed", tiers.ErrNoAuth}, {alice, "/closed", nil},
-		{bob, "/closed", tiers.ErrNoAuth}, {who("super", ""), configPath, tiers.ErrNoAuth},
+		{bob, "/closed", tiers.ErrNoAuth}, {who("super", ""), ConfigPath, tiers.ErrNoAuth},
 	} {
 		d.n++
 		_, err := d.Apply(0, here, d.n, &tiers.Txn{Caller: []tiers.Identity{row.caller}, Ops: []tiers.Op{op(tiers.OpSetData, row.path, -1)}})

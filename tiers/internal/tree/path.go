@@ -63,11 +63,11 @@ func parentOf(p string) string {
 // special znodes cannot be deleted.
 func special(p string) bool {
 	switch p {
-	case "/", "/zookeeper", "/zookeeper/quota", configPath:
+	case "/", "/zookeeper", "/zookeeper/quota", ConfigPath:
 		return true
 	}
 	return false
 }
 
-// configPath is ZooKeeper's configuration znode. It follows from the membership and is not written by clients.
-const configPath = "/zookeeper/config"
+// ConfigPath is ZooKeeper's configuration znode. It follows from the membership: Configure writes it, clients do not.
+const ConfigPath = "/zookeeper/config"

@@ -136,6 +136,12 @@ func (l *loader) record(r *reader) (done bool, err error) {
 		ok = !dup && n > 0
 		l.members[n] = m
 		l.tally.members++
+	case recordStanding:
+		n, rank := r.uint32(), r.uint()
+		m, known := l.members[n]
+		ok = known && m.Rank == RankOwn && rank > uint64(RankOwn) && rank < uint64(ranks)
+		m.Rank = Rank(rank)
+		l.members[n] = m
 	case recordOrigin:
 		n := r.uint32()
 		_, dup := l.origins[n]
@@ -198,7 +204,7 @@ func (l *loader) znode(r *reader) error {
 
 // connect builds what follows from the records: child lists, the ephemerals of sessions, counts.
 func (l *loader) connect() error {
-	for _, path := range []string{"/", "/zookeeper", configPath, "/zookeeper/quota"} {
+	for _, path := range []string{"/", "/zookeeper", ConfigPath, "/zookeeper/quota"} {
 		if l.znodes.get(path) == nil {
 			return fmt.Errorf("%w: it has no %s", ErrCorrupt, path)
 		}

@@ -29,17 +29,18 @@ const (
 
 // The kinds of records, and the number of their fields with the kind.
 const (
-	recordHead    = iota // zxid, at, key
-	recordMember         // number, name, identity
-	recordOrigin         // member, incarnation, number
-	recordSession        // id, timeout in ms, host's member, host's incarnation, since
-	recordEnded          // first id, as unsigned; how many from there
-	recordZnode          // path, data, acl, kind, owner, ttl in ms, czxid, mzxid, pzxid, ctime, mtime, version, aversion, creates
-	recordEnd            // members, origins, sessions, ended sessions, znodes
+	recordHead     = iota // zxid, at, key
+	recordMember          // number, name, identity
+	recordOrigin          // member, incarnation, number
+	recordSession         // id, timeout in ms, host's member, host's incarnation, since
+	recordEnded           // first id, as unsigned; how many from there
+	recordZnode           // path, data, acl, kind, owner, ttl in ms, czxid, mzxid, pzxid, ctime, mtime, version, aversion, creates
+	recordEnd             // members, origins, sessions, ended sessions, znodes
+	recordStanding        // member's number, rank; of those that have one, right behind the member's
 	recordKinds
 )
 
-var recordFields = [recordKinds]int{4, 4, 4, 6, 3, 15, 6}
+var recordFields = [recordKinds]int{4, 4, 4, 6, 3, 15, 6, 3}
 
 var (
 	// ErrSnapshotting: an earlier snapshot of the tree is not released yet.
@@ -88,6 +89,12 @@ func (s *Snapshot) small(c *content) {
 		b = appendUint(appendArray(b, recordFields[recordMember]), recordMember)
 		b = appendBytes(appendString(appendUint(b, uint64(n)), m.Name), m.Identity[:])
 		s.tally.members++
+		s.heads++
+		if m.Rank != RankOwn {
+			b = appendUint(appendArray(b, recordFields[recordStanding]), recordStanding)
+			b = appendUint(appendUint(b, uint64(n)), uint64(m.Rank))
+			s.heads++
+		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(c.origins)) {
 		p := c.origins[n]
@@ -95,7 +102,7 @@ func (s *Snapshot) small(c *content) {
 		b = appendUint(appendUint(appendUint(b, uint64(n)), uint64(p.incarnation)), p.number)
 		s.tally.origins++
 	}
-	s.head, s.heads = b, 1+len(c.members)+len(c.origins)
+	s.head, s.heads = b, s.heads+1+len(c.origins)
 }
 
 // Release ends the snapshot, streamed or not. Not while WriteTo runs. Again is nothing.

@@ -1,7 +1,7 @@
 // Package tree is the deterministic state machine of the replicated tiers: znodes, sessions, and who has sent what.
 //
 // It has no clock, no randomness and no I/O: the same calls in the same order give the same state on every member, and the same
-// snapshot bytes. One goroutine, the applier, calls Apply, Expire, Reap, Register, SetKey, Snapshot and Restore; any number read. A
+// snapshot bytes. One goroutine, the applier, calls Apply, Expire, Reap, Register, SetStandings, Configure, SetKey, Snapshot and Restore; any number read. A
 // change and the events it fires are one step for readers, so a watch armed by a read sees every change after that read and
 // none before it.
 package tree
@@ -80,6 +80,7 @@ type position struct {
 type Member struct {
 	Name     string
 	Identity [16]byte
+	Rank     Rank
 }
 
 func newContent() content {
@@ -102,7 +103,7 @@ func New() *Tree {
 	zk := newChildren(root)
 	t.set("/", &state{data: []byte{}, acl: t.intern(tiers.OpenACL), kids: root}, nil)
 	t.set("/zookeeper", &state{data: []byte{}, acl: t.intern(tiers.OpenACL), kids: zk}, root)
-	t.set(configPath, &state{data: []byte{}, acl: t.intern(readOnly), aversion: -1}, zk)
+	t.set(ConfigPath, &state{data: []byte{}, acl: t.intern(readOnly), aversion: -1}, zk)
 	t.set("/zookeeper/quota", &state{data: []byte{}, acl: t.intern(tiers.OpenACL)}, zk)
 	return t
 }
