@@ -175,7 +175,7 @@ class Member:
         self.name, self.ns, self.dir = name, ns, os.path.join(scratch(name), "data")
         self.log = os.path.join(os.path.dirname(self.dir), "stderr")
         self.flags = ["--name", name, "--data-dir", self.dir, "--bind", bind, "--zk-listen", zk, "--admin-listen", admin] + list(flags)
-        self.process = self.zk = self.admin = None
+        self.process = self.zk = self.tls = self.admin = None
 
     def start(self):
         with open(self.log, "a") as log:
@@ -187,6 +187,8 @@ class Member:
             key, _, value = field.partition("=")
             if key == "clients":
                 self.zk = value
+            elif key == "clients-tls":
+                self.tls = value
             elif key == "admin":
                 self.admin = value
         return self

@@ -32,7 +32,7 @@ class Programs:
             self.jars[v] += sorted(glob.glob(os.path.join(lib, "logging", "*.jar")))
         self.classes = os.path.join(self.dir, "classes")
         self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Basics")
-        self.compile(NEWEST, "Later", "Framework", "Contender", "Recipes")
+        self.compile(NEWEST, "Later", "Framework", "Contender", "Recipes", "Tls")
 
     def compile(self, version, *names):
         sources = [os.path.join(HERE, "src", n + ".java") for n in names]
@@ -171,10 +171,50 @@ def recipes_on_three_while_the_leader_is_killed():
     recipes(three(*REAPING), kill=True)
 
 
+def certificates():
+    """A folder with a CA, a certificate of the members, and those of two clients, as PEM and PKCS12."""
+    here = scratch("certificates")
+
+    def openssl(*args, given=""):
+        subprocess.run(["openssl", *args], cwd=here, input=given, text=True, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=CA", "-keyout", "ca.key", "-out", "ca.pem")
+    for name in ("server", "joe", "ann"):
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/C=DE/O=Example/CN=" + name, "-keyout", name + ".key", "-out", name + ".csr")
+        openssl("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                "-extfile", "/dev/stdin", "-out", name + ".pem", given="subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        openssl("pkcs12", "-export", "-in", name + ".pem", "-inkey", name + ".key", "-passout", "pass:secret", "-out", name + ".p12")
+    return here
+
+
+def tls(start, kill=False):
+    here = certificates()
+    cluster = leader_first(start("--zk-tls-listen", "127.0.0.1:0", "--zk-port-unification", "--tls-cert", os.path.join(here, "server.pem"),
+                                 "--tls-key", os.path.join(here, "server.key"), "--tls-ca", os.path.join(here, "ca.pem")))
+    args = [",".join(m.tls for m in cluster), ",".join(m.zk for m in cluster), here] + (["kill"] if kill else [])
+    p = programs().start(NEWEST, "Tls", *args)
+    if kill:
+        kill_when_asked(cluster[0], [p])
+    print("     %s: %d cases" % (p.name, ends_well(p)))
+
+
+def tls_on_one():
+    tls(single)
+
+
+def tls_on_three():
+    tls(three)
+
+
+def tls_on_three_while_the_leader_is_killed():
+    tls(three, kill=True)
+
+
 CASES = zkcli.CASES + [
     java_on_one, java_on_three, java_on_three_while_the_leader_is_killed,
     mutex_on_one, mutex_on_three, mutex_on_three_while_the_leader_is_killed,
     recipes_on_one, recipes_on_three, recipes_on_three_while_the_leader_is_killed,
+    tls_on_one, tls_on_three, tls_on_three_while_the_leader_is_killed,
 ]
 
 if __name__ == "__main__":
