@@ -67,7 +67,7 @@ func (n *Node) specs(before string) (specs []serverSpec, whole bool) {
 			whole = false
 			continue
 		}
-		s := serverSpec{id: int64(number), peers: []peerSpec{{host, port, port}}, observer: !server.Voter}
+		s := serverSpec{id: int64(number), peers: []peerSpec{{host, port, electionPort(port)}}, observer: !server.Voter}
 		switch {
 		case m.wants == "" && told[s.id].id != 0:
 			s.client = told[s.id].client

@@ -28,7 +28,7 @@ func configOf(v tiers.View, ns ...*Node) string {
 	for _, n := range ns {
 		number, _, _ := n.strong.Number()
 		host, port, _ := strings.Cut(n.Addr().String(), ":")
-		ss = append(ss, serverSpec{id: int64(number), peers: []peerSpec{{host, port, port}}, observer: n.cfg.Role == Replica, client: n.cfg.ClientAddress})
+		ss = append(ss, serverSpec{id: int64(number), peers: []peerSpec{{host, port, electionPort(port)}}, observer: n.cfg.Role == Replica, client: n.cfg.ClientAddress})
 	}
 	return fmt.Sprintf("%s\nversion=%x", formatSpecs(ss), int64(v.Stat.Mzxid))
 }

@@ -30,6 +30,19 @@ type peerSpec struct {
 // addr is what a member of Strata dials.
 func (p peerSpec) addr() string { return net.JoinHostPort(p.host, p.quorum) }
 
+// electionPort is what a member's configuration has for its second port. Nobody listens there: it differs from the first because
+// ZooKeeper's own reader, which Curator and zkCli.sh use, refuses a server with two equal ports.
+func electionPort(port string) string {
+	n, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case err != nil:
+		return port
+	case n == 1<<16-1:
+		n -= 2
+	}
+	return strconv.FormatUint(n+1, 10)
+}
+
 // parseSpec reads one server.
 func parseSpec(text string) (s serverSpec, err error) {
 	key, value, ok := strings.Cut(text, "=")

@@ -64,3 +64,11 @@ func FuzzParseSpecs(f *testing.F) {
 		}
 	})
 }
+
+func TestElectionPort(t *testing.T) {
+	for port, want := range map[string]string{"1": "2", "7400": "7401", "65534": "65535", "65535": "65534"} {
+		if got := electionPort(port); got != want {
+			t.Errorf("for %s it is %s, not %s", port, got, want)
+		}
+	}
+}
