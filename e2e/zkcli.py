@@ -217,6 +217,17 @@ def overviews(cli):
     cli.gives("deleteall /o", "")
 
 
+def config(cli, cluster):
+    want = sorted(m.zk for m in cluster)
+    until("all members are in the configuration", lambda: len(re.findall(r"^server\.\d+=", cli("config"), re.M)) == len(want))
+    servers = re.findall(r"^server\.(\d+)=127\.0\.0\.1:(\d+):(\d+):participant;(.*)$", cli("config"), re.M)
+    assert sorted(s[3] for s in servers) == want, servers
+    version = re.search(r"^version=([0-9a-f]+)$", cli("config"), re.M).group(1)
+    assert stat_of(cli("config -s"))["mZxid"] == "0x" + version
+    number, hosts = cli("config -c").split()  # read with ZooKeeper's own classes
+    assert int(number) == int(version, 16) and sorted(hosts.split(",")) == want, (number, hosts)
+
+
 def session_words(cli):
     cli.has("version", "ZooKeeper CLI version: 3.8.0")
     cli.gives("create -e /gone-with-me x", "Created /gone-with-me")
@@ -251,13 +262,17 @@ def everything(server):
 
 
 def zkcli_on_one():
-    everything(single(QUOTA)[0].zk)
+    cluster = single(QUOTA)
+    everything(cluster[0].zk)
+    assert once(cluster[0].zk, "config")[0] == 0
 
 
 def zkcli_on_three():
     cluster = three(QUOTA)
     everything(",".join(m.zk for m in cluster))
     clis = [Cli(m.zk) for m in cluster]
+    for cli in clis:
+        config(cli, cluster)
     clis[0].gives("create /seen x", "Created /seen")
     for i, cli in enumerate(clis):
         cli.gives("sync /seen", "Sync is OK")
@@ -310,6 +325,7 @@ def zkcli_on_three_while_the_leader_is_killed():
         assert cli.states() == ["SyncConnected"], "the election showed: %r" % cli.states()
     for case in (nodes, acls, watches, quotas, overviews):
         case(others[0])
+    config(others[0], cluster)
     bereft.quit()
     others[1].gives("stat /k/mine", "Node does not exist: /k/mine")
 

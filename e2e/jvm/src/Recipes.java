@@ -102,6 +102,9 @@ final class Recipes {
         recipes.put("transactions", this::transactions);
         recipes.put("protected ephemeral sequential", this::protectedNodes);
         recipes.put("containers as parents", this::containers);
+        if (members.size() > 1) {
+            recipes.put("EnsembleTracker", at -> ensembleTracker(members.size()));
+        }
     }
 
     public static void main(String[] args) throws Exception {
@@ -594,5 +597,12 @@ final class Recipes {
         make(at + "/tree/of/nodes", "x");
         c.delete().deletingChildrenIfNeeded().forPath(at);
         Cases.same(null, c.checkExists().forPath(at), "what is left");
+    }
+
+    /** Curator reads /zookeeper/config, where all members are, and goes on with what it finds there. */
+    private void ensembleTracker(int size) throws Exception {
+        for (CuratorFramework c : clients) {
+            Cases.until("all members are known", () -> c.getCurrentConfig().getAllMembers().size() == size);
+        }
     }
 }
