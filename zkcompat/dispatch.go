@@ -2,6 +2,7 @@ package zkcompat
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/zkcompat/jute"
@@ -70,8 +71,8 @@ func (c *conn) garbled(s *slot) error { return c.reply(s, jute.CodeMarshallingEr
 // auth adds a credential, for the requests from here on.
 func (c *conn) auth(s *slot, d *jute.Decoder) error {
 	var q jute.AuthRequest
-	if q.Decode(d) != nil {
-		return c.garbled(s)
+	if err := q.Decode(d); err != nil {
+		return fmt.Errorf("%w: a garbled auth: %w", errOrderly, err) // the one request without an answer then, as in ZooKeeper
 	}
 	switch {
 	case q.Scheme == "digest" && q.Auth != nil && len(c.caller) < maxIdentities:

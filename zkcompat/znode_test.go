@@ -432,6 +432,17 @@ func TestFailedAuth(t *testing.T) {
 		c.closed()
 		w.resume(c, 0).do(get("/after", false), jute.CodeNoNode)
 	}
+	null := w.connect()
+	null.sendAs(-4, jute.OpAuth, jute.AppendBuffer(jute.AppendInt(jute.AppendInt(nil, 0), -1), []byte("x")))
+	null.want(-4, jute.CodeAuthFailed)
+	null.closed()
+	garbled := w.connect()
+	read := get("/", false)
+	garbled.send(read.Op, read.Append(nil))
+	garbled.sendAs(-4, jute.OpAuth, []byte{0, 0, 0})
+	garbled.want(1, 0)
+	garbled.closed() // without an answer
+	w.resume(garbled, 0).do(get("/after", false), jute.CodeNoNode)
 	c := w.connect()
 	c.send(jute.OpSASL, jute.AppendBuffer(nil, []byte{}))
 	if b := c.body(); len(b) != 20 || !bytes.Equal(b[16:], []byte{255, 255, 255, 255}) {

@@ -12,7 +12,7 @@ import (
 func TestParseStories(t *testing.T) {
 	stories, err := ParseStories(`
 # remark
-== cross {x}{y} | x=a b | y=1 2
+== cross {x} | x=a b | y=1 2
 A& create $/{x} data="a \x00=b" flags={y} @m
 B multi create $/a data=";" ; delete $/a v=1 ; xid=5
 == two
@@ -25,7 +25,7 @@ A get ~ w
 	for _, s := range stories {
 		names = append(names, s.Name)
 	}
-	if want := []string{"cross a1", "cross a2", "cross b1", "cross b2", "two"}; !slices.Equal(names, want) {
+	if want := []string{"cross a 1", "cross a 2", "cross b 1", "cross b 2", "two"}; !slices.Equal(names, want) {
 		t.Fatalf("stories %q, want %q", names, want)
 	}
 	l := stories[3].Lines[0]

@@ -46,6 +46,11 @@ func Compare(s *Story, theirs, ours *Transcript) []Difference {
 	return all
 }
 
+// decides tells of fields that say what follows them.
+func decides(at string) bool {
+	return strings.HasSuffix(at, ".err") || strings.HasSuffix(at, ".type") || strings.HasSuffix(at, ".code")
+}
+
 func at(t *Transcript, step int) (hs []Heard) {
 	for _, h := range t.Heard {
 		if h.Step == step {
@@ -98,7 +103,7 @@ func frames(a, b *normal, x, y []Frame) (ds []Difference) {
 			if d.Real != d.Ours {
 				ds = append(ds, d)
 			}
-			if strings.HasSuffix(d.At, ".fields") || d.Real != d.Ours && strings.HasSuffix(d.At, ".err") {
+			if strings.HasSuffix(d.At, ".fields") || d.Real != d.Ours && decides(d.At) {
 				break // what follows is of another shape
 			}
 		}

@@ -13,7 +13,8 @@
 //
 // # The language
 //
-//	== name | x=a b | y=1 2     a story begins; with lists it is one story for each combination, {x} and {y} replaced
+//	== name | x=a b | y=1 2     a story begins; with lists it is one story for each combination, {x} and {y} replaced, and
+//	                            behind the name if they are not in it
 //	A create $/a data="x"       connection A, opened at its first line, sends a create; $ is the story's own znode
 //	A& set $/a data=y           with the next line in one write: nobody listens in between
 //	# remark

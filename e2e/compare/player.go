@@ -59,6 +59,7 @@ type caller struct {
 	waiting []request   // without a reply
 	unsent  []byte
 	over    bool
+	ending  bool // the last reply is one that ends a connection
 	deaf    bool // a part of a frame was sent: nobody can ask anything any more
 	xid     int32
 	last    int64 // greatest zxid of a reply
@@ -100,7 +101,7 @@ func (pl *play) hangUp(name string) {
 		h := jute.RequestHeader{Xid: 1, Op: jute.OpCloseSession}
 		c.queue(h.Append(nil))
 		_ = c.flush() // the session may be over already
-		timeout := time.After(pl.patience())
+		timeout := time.After(farewell)
 		for open := true; open; {
 			select {
 			case _, open = <-c.frames:
@@ -174,7 +175,11 @@ func (pl *play) line(step int, l *Line) error {
 	if l.More {
 		return nil
 	}
-	if c := pl.conns[l.Conn]; c != nil {
+	switch c := pl.conns[l.Conn]; {
+	case c == nil:
+	case c.deaf && !alone:
+		_ = c.flush() // the reader learns it too
+	default:
 		pl.listen(step, l.Conn, alone)
 	}
 	for _, name := range slices.Sorted(maps.Keys(pl.conns)) {
@@ -284,6 +289,9 @@ func (pl *play) listen(step int, name string, alone bool) {
 		}
 		pl.take(step, name, body)
 	}
+	if n := len(c.waiting); n > 0 && mayEnd(c.waiting[n-1].op) && !pl.ends(step, name) {
+		return
+	}
 	if !c.deaf {
 		pl.probe++
 		h := jute.RequestHeader{Xid: pl.probe, Op: jute.OpExists}
@@ -301,6 +309,48 @@ func (pl *play) listen(step int, name string, alone bool) {
 			return
 		}
 		pl.take(step, name, body)
+	}
+}
+
+// mayEnd tells of requests whose answer may be the end of the connection.
+func mayEnd(op jute.Opcode) bool {
+	switch op {
+	case jute.OpCloseSession, jute.OpAuth, jute.OpSASL:
+		return true
+	}
+	return !slices.Contains(slices.Collect(maps.Values(verbs)), op)
+}
+
+// farewell is how long a server may take to hang up after an answer that says so.
+const farewell = time.Second
+
+// ends hears the answers to all that was asked and, after one that ends the connection, that end: a question would be one too
+// many. It returns whether the connection goes on.
+func (pl *play) ends(step int, name string) bool {
+	c := pl.conns[name]
+	_ = c.flush() // the reader learns it too
+	for len(c.waiting) > 0 {
+		body, ok := c.next(pl.patience())
+		if !ok {
+			pl.end(step, name)
+			return false
+		}
+		pl.take(step, name, body)
+	}
+	if !c.ending {
+		return true
+	}
+	for {
+		body, ok := c.next(farewell)
+		switch {
+		case ok:
+			pl.take(step, name, body)
+		case c.over:
+			pl.end(step, name)
+			return false
+		default:
+			return true
+		}
 	}
 }
 
@@ -355,6 +405,7 @@ func (pl *play) take(step int, name string, body []byte) {
 		c.waiting = c.waiting[1:]
 	}
 	f, zxid := decodeReply(body, q.op)
+	c.ending = q.op == jute.OpCloseSession || mayEnd(q.op) && f.Fields[1].Text != "0"
 	c.last = max(c.last, zxid)
 	pl.hear(step, name, f)
 }

@@ -183,7 +183,7 @@ func startStrata(dir string) (*server, error) {
 	s := &server{name: "Strata", addr: "127.0.0.1:" + port}
 	s.cmd = exec.Command(bin, "serve", "--name", "one", "--data-dir", filepath.Join(dir, "data"), "--bind", "127.0.0.1:0",
 		"--zk-listen", s.addr, "--admin-listen", "", "--route", "/=strong", "--tick", fmt.Sprintf("%dms", tickMillis),
-		"--container-check-interval", "500ms")
+		"--container-check-interval", "500ms", "--super-digest", superDigest, "--enforce-quota")
 	return s, s.start()
 }
 

@@ -72,17 +72,22 @@ func ParseStories(text string) ([]Story, error) {
 // expand makes one story for each combination of the lists in its head.
 func expand(head string, body []string) ([]Story, error) {
 	parts := strings.Split(head, " | ")
+	for _, list := range parts[1:] {
+		if name, _, ok := strings.Cut(strings.TrimSpace(list), "="); !ok || !strings.Contains(strings.Join(body, "\n"), "{"+name+"}") {
+			return nil, fmt.Errorf("story %q: %q is no list, or not used", parts[0], list)
+		}
+	}
 	texts := []string{strings.TrimSpace(parts[0]) + "\n" + strings.Join(body, "\n")}
 	for _, list := range parts[1:] {
-		name, values, ok := strings.Cut(strings.TrimSpace(list), "=")
-		if !ok {
-			return nil, fmt.Errorf("story %q: %q is no list", parts[0], list)
+		name, values, _ := strings.Cut(strings.TrimSpace(list), "=")
+		if !strings.Contains(parts[0], "{"+name+"}") {
+			for i := range texts {
+				first, rest, _ := strings.Cut(texts[i], "\n")
+				texts[i] = first + " {" + name + "}\n" + rest
+			}
 		}
 		var next []string
 		for _, t := range texts {
-			if !strings.Contains(t, "{"+name+"}") {
-				return nil, fmt.Errorf("story %q does not use {%s}", parts[0], name)
-			}
 			for _, v := range strings.Fields(values) {
 				next = append(next, strings.ReplaceAll(t, "{"+name+"}", v))
 			}

@@ -177,10 +177,10 @@ var sessions = []test{
 			return
 		}
 		timeout := e.h.SessionTimeout
-		begin := time.Now() // a timeout begins when its session does, which is not before
 		silent, touched := e.sessionFor(0, timeout), e.sessionFor(0, timeout)
 		w := newRecorder()
 		e.watch(e.base, tiers.ScopeRecursive, w)
+		begin := time.Now()
 		silent.do(create(e.path("silent"), nil, tiers.Ephemeral))
 		touched.do(create(e.path("touched"), nil, tiers.Ephemeral))
 		e.wants(w, "two creates", "NodeCreated silent", "NodeCreated touched")

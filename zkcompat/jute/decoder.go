@@ -109,9 +109,25 @@ func (d *Decoder) NullString() NullString {
 	return NullString{S: string(v), Valid: v != nil}
 }
 
+// count reads the length of a vector whose elements take at least size bytes each. -1 is null; what is below counts as 0, as in
+// ZooKeeper.
+func (d *Decoder) count(size int) int {
+	n := int(d.Int())
+	switch {
+	case n > len(d.b)/size:
+		d.fail(fmt.Errorf("%w: %d", ErrLength, n))
+	case n < -1:
+		n = 0
+	}
+	if d.err != nil {
+		return -1
+	}
+	return n
+}
+
 // Strings reads a vector of strings that are not null themselves; nil for null.
 func (d *Decoder) Strings() []string {
-	n := d.length(4)
+	n := d.count(4)
 	if n < 0 {
 		return nil
 	}

@@ -59,6 +59,8 @@ func TestBadLengths(t *testing.T) {
 		"null string":         {jute.AppendInt(nil, -1), func(d *jute.Decoder) { _ = d.String() }, jute.ErrNull},
 		"huge vector":         {append(jute.AppendInt(nil, math.MaxInt32), make([]byte, 100)...), func(d *jute.Decoder) { d.Strings() }, jute.ErrLength},
 		"null in a vector":    {[]byte{0, 0, 0, 1, 255, 255, 255, 255}, func(d *jute.Decoder) { d.Strings() }, jute.ErrNull},
+		"a null id":           {[]byte{0, 0, 0, 1, 0, 0, 0, 31, 0, 0, 0, 0, 255, 255, 255, 255}, func(d *jute.Decoder) { d.ACLs() }, jute.ErrNull},
+		"a null in a multi":   {append((&jute.MultiHeader{Op: jute.OpSetData}).Append(nil), 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0), func(d *jute.Decoder) { _, _ = d.Multi(jute.MultiWrites) }, jute.ErrNull},
 		"huge ACL":            {append(jute.AppendInt(nil, 10), make([]byte, 100)...), func(d *jute.Decoder) { d.ACLs() }, jute.ErrLength},
 		"a password too long": {jute.AppendBuffer(make([]byte, 16), make([]byte, 17)), func(d *jute.Decoder) { _ = new(jute.ConnectResponse).Decode(d) }, jute.ErrLength},
 		"a multi without end": {jute.AppendMulti(nil, []jute.NodeOp{{Op: jute.OpDelete}})[:20], func(d *jute.Decoder) { _, _ = d.Multi(jute.MultiWrites) }, jute.ErrShort},
@@ -267,5 +269,19 @@ func TestNullPath(t *testing.T) {
 		if err := q.Decode(jute.NewDecoder(null)); !errors.Is(err, want) || q.Path != "" {
 			t.Errorf("%v of null: %v, path %q, want %v", op, err, q.Path, want)
 		}
+	}
+}
+
+// TestLenientLengths: vectors of a negative length, and ids that nobody looks at, are taken as ZooKeeper takes them.
+func TestLenientLengths(t *testing.T) {
+	d := jute.NewDecoder(jute.AppendInt(jute.AppendInt(jute.AppendInt(nil, -2), math.MinInt32), -1))
+	if a, b, c := d.Strings(), d.ACLs(), d.Strings(); a == nil || b == nil || len(a)+len(b) != 0 || c != nil || d.Err() != nil {
+		t.Errorf("%v, %v, %v, %v", a, b, c, d.Err())
+	}
+	auth := jute.NullString{S: "auth", Valid: true}
+	b := jute.AppendNullString(jute.AppendNullString(jute.AppendInt(jute.AppendInt(nil, 1), 31), auth), jute.NullString{})
+	d = jute.NewDecoder(b)
+	if acl := d.ACLs(); len(acl) != 1 || acl[0] != (jute.ACL{Perms: 31, Scheme: auth}) || d.Err() != nil {
+		t.Errorf("auth with a null id: %v, %v", acl, d.Err())
 	}
 }

@@ -138,13 +138,18 @@ const aclLen = 12
 
 // ACLs reads a vector of entries; nil for null.
 func (d *Decoder) ACLs() []ACL {
-	n := d.length(aclLen)
+	n := d.count(aclLen)
 	if n < 0 {
 		return nil
 	}
 	vs := make([]ACL, n)
 	for i := range vs {
-		vs[i] = ACL{Perms: d.Int(), Scheme: d.NullString(), ID: d.String()}
+		vs[i] = ACL{Perms: d.Int(), Scheme: d.NullString()}
+		if id := d.NullString(); id.Valid || vs[i].Scheme.S == "auth" { // there, nobody looks at it
+			vs[i].ID = id.S
+		} else {
+			d.fail(ErrNull)
+		}
 	}
 	if d.err != nil {
 		return nil

@@ -1,5 +1,7 @@
 package jute
 
+import "encoding/binary"
+
 // NodeOp is a request about one znode, alone or as a part of a multi. Which fields count depends on Op.
 type NodeOp struct {
 	Op      Opcode
@@ -96,6 +98,9 @@ func (d *Decoder) Multi(allowed func(Opcode) bool) ([]NodeOp, error) {
 			return nil, d.err
 		}
 		op := NodeOp{Op: h.Op}
+		if len(d.b) >= 4 && int32(binary.BigEndian.Uint32(d.b)) == -1 {
+			d.fail(ErrNull) // a path: here it spoils the whole request
+		}
 		if err := op.Decode(d); err != nil {
 			return nil, err
 		}
@@ -126,13 +131,13 @@ func MultiReads(o Opcode) bool { return o == OpGetData || o == OpGetChildren }
 
 // AuthRequest adds a credential to the connection.
 type AuthRequest struct {
-	Type   int32 // ignored
-	Scheme string
+	Type   int32  // ignored
+	Scheme string // empty for null
 	Auth   []byte
 }
 
 func (r *AuthRequest) Decode(d *Decoder) error {
-	r.Type, r.Scheme, r.Auth = d.Int(), d.String(), d.Buffer()
+	r.Type, r.Scheme, r.Auth = d.Int(), d.NullString().S, d.Buffer()
 	return d.err
 }
 

@@ -11,7 +11,7 @@ import (
 func wellFormed(op *tiers.Op, caller []tiers.Identity) (list []tiers.ACL, err error) {
 	switch op.Kind {
 	case tiers.OpCreate:
-		if !rooted(op.Path) {
+		if !parented(op.Path) {
 			return nil, tiers.ErrBadArguments
 		}
 		list, ok := storable(op.ACL, caller)
@@ -26,7 +26,7 @@ func wellFormed(op *tiers.Op, caller []tiers.Identity) (list []tiers.ACL, err er
 		return list, nil
 	case tiers.OpDelete:
 		switch {
-		case !rooted(op.Path) || special(op.Path):
+		case !parented(op.Path) || special(op.Path):
 			return nil, tiers.ErrBadArguments
 		case !validPath(parentOf(op.Path)):
 			return nil, tiers.ErrNoNode

@@ -57,6 +57,11 @@ func TestPrecedence(t *testing.T) {
 		{0, create("/a\x00b", noACL), tiers.ErrBadArguments},
 		{0, create("/none/x", noACL), tiers.ErrInvalidACL},
 		{0, create("/"), tiers.ErrNodeExists},
+		{0, create("a/b"), tiers.ErrNoNode}, // a slash is enough: there is no parent "a"
+		{0, create("a/"), tiers.ErrNoNode},
+		{0, create("a/b", noACL), tiers.ErrInvalidACL},
+		{0, op(tiers.OpDelete, "a/b", -1), tiers.ErrNoNode},
+		{0, op(tiers.OpDelete, "a", -1), tiers.ErrBadArguments},
 		{0, create("/none/x"), tiers.ErrNoNode},
 		{0, create("/open//x"), tiers.ErrNoNode},
 		{0, create("/open/"), tiers.ErrBadArguments},

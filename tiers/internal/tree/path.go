@@ -47,12 +47,12 @@ func validName(rest string) bool {
 	return true
 }
 
-// rooted is what the server demands of a path before it looks for the parent.
-func rooted(p string) bool { return p != "" && p[0] == '/' && strings.IndexByte(p, 0) < 0 }
+// parented is what the server demands of a path before it looks for the parent: a slash is enough, wherever it stands.
+func parented(p string) bool { return strings.IndexByte(p, '/') >= 0 && strings.IndexByte(p, 0) < 0 }
 
 func lastSlash(p string) int { return strings.LastIndexByte(p, '/') }
 
-// parentOf is the path one level up of a rooted path; the root is its own.
+// parentOf is the path one level up of a path with a slash; the root is its own.
 func parentOf(p string) string {
 	if i := lastSlash(p); i > 0 {
 		return p[:i]
