@@ -351,56 +351,6 @@ func (m *model) expire(tr *Tree, id tiers.SessionID) {
 	m.events = nil
 }
 
-// due tells whether a znode's end has come.
-func (z *mz) due(at int64) bool {
-	switch z.mode {
-	case tiers.Container, tiers.ContainerSequential:
-		return z.stat.NumChildren == 0 && z.created > 0
-	case tiers.PersistentTTL, tiers.PersistentSequentialTTL:
-		return z.stat.NumChildren == 0 && at-z.stat.Mtime > z.ttl
-	}
-	return false
-}
-
-// reap has both delete all that exists; only that whose end has come goes, in the order in which it is proposed.
-func (m *model) reap(t *testing.T, tr *Tree, at int64, when string) (n int) {
-	var all []Reaping
-	candidates := map[Reaping]bool{}
-	m.at = max(m.at, at)
-	for _, path := range slices.Sorted(maps.Keys(m.znodes)) {
-		z := m.znodes[path]
-		all = append(all, Reaping{path, z.stat.Czxid + 1}, Reaping{path, z.stat.Czxid})
-		if z.due(m.at) {
-			candidates[Reaping{path, z.stat.Czxid}] = true
-		}
-	}
-	due, next := tr.Due(at, 0)
-	if next != 0 || len(due) != len(candidates) {
-		t.Fatalf("%s: %v are due; the model says %v", when, due, candidates)
-	}
-	for _, r := range due {
-		if !candidates[r] {
-			t.Fatalf("%s: %v is due, and not in the model", when, r)
-		}
-	}
-	heard := &log{}
-	heard.arm(tr, m, nil)
-	tr.Reap(at, append(all, all...))
-	tr.Hub().Remove("", tiers.ScopeAny, heard)
-	for _, r := range append(all, all...) {
-		if z, ok := m.znodes[r.Path]; ok && z.stat.Czxid == r.Czxid && z.due(m.at) {
-			m.zxid++
-			m.remove(r.Path)
-			n++
-		}
-	}
-	if !slices.Equal(heard.events, m.events) {
-		t.Fatalf("%s: reaping:\nevents %v; the model says\n%v", when, heard.events, m.events)
-	}
-	m.events = nil
-	return n
-}
-
 func failedAt(rs []tiers.Result, at int, err error) bool {
 	for i, r := range rs {
 		want := tiers.ErrRolledBack
