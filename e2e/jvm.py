@@ -31,7 +31,7 @@ class Programs:
         for v in VERSIONS[:-1]:
             self.jars[v] += sorted(glob.glob(os.path.join(lib, "logging", "*.jar")))
         self.classes = os.path.join(self.dir, "classes")
-        self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Basics")
+        self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Basics", "ReadOnly")
         self.compile(NEWEST, "Later", "Framework", "Contender", "Recipes", "Tls")
 
     def compile(self, version, *names):
@@ -79,14 +79,19 @@ def leader_first(cluster):
     return [first] + [m for m in cluster if m is not first]
 
 
-def kill_when_asked(member, running):
-    """Kills a member when all programs say that they are in the middle of their work, and tells them."""
+def when_asked(word, running, act, answer):
+    """Acts when all programs have said the word, and tells them."""
     for p in running:
-        p.said("kill")
-    member.process.kill()
+        p.said(word)
+    act()
     for p in running:
-        p.p.stdin.write("killed\n")
+        p.p.stdin.write(answer + "\n")
         p.p.stdin.flush()
+
+
+def kill_when_asked(member, running):
+    """Kills a member when all programs say that they are in the middle of their work."""
+    when_asked("kill", running, member.process.kill, "killed")
 
 
 def java(cluster, kill=False):
@@ -112,6 +117,15 @@ def java_on_three():
 
 def java_on_three_while_the_leader_is_killed():
     java(three(*REAPING), kill=True)
+
+
+def java_on_one_of_three_without_a_majority():
+    alone, *others = leader_first(three())
+    running = [programs().start(v, "ReadOnly", "/java-" + v, alone.zk) for v in VERSIONS]
+    when_asked("kill", running, lambda: [m.process.kill() for m in others], "killed")
+    when_asked("back", running, others[0].start, "back")
+    for p in running:
+        ends_well(p)
 
 
 def recipes(cluster, kill=False):
@@ -211,7 +225,7 @@ def tls_on_three_while_the_leader_is_killed():
 
 
 CASES = zkcli.CASES + [
-    java_on_one, java_on_three, java_on_three_while_the_leader_is_killed,
+    java_on_one, java_on_three, java_on_three_while_the_leader_is_killed, java_on_one_of_three_without_a_majority,
     mutex_on_one, mutex_on_three, mutex_on_three_while_the_leader_is_killed,
     recipes_on_one, recipes_on_three, recipes_on_three_while_the_leader_is_killed,
     tls_on_one, tls_on_three, tls_on_three_while_the_leader_is_killed,
