@@ -46,11 +46,11 @@ func (c *conn) txnOp(q *jute.NodeOp) tiers.Op {
 	case jute.OpSetData:
 		op.Kind, op.Data = tiers.OpSetData, c.keep(q.Data)
 	case jute.OpSetACL:
-		op.Kind, op.ACL = tiers.OpSetACL, storedACL(q.ACL)
+		op.Kind, op.ACL = tiers.OpSetACL, c.srv.storedACL(q.ACL)
 	case jute.OpCheck:
 		op.Kind = tiers.OpCheck
 	default:
-		op.Kind, op.Data, op.ACL = tiers.OpCreate, c.keep(q.Data), storedACL(q.ACL)
+		op.Kind, op.Data, op.ACL = tiers.OpCreate, c.keep(q.Data), c.srv.storedACL(q.ACL)
 		op.Mode, op.TTL = createMode(q)
 	}
 	return op

@@ -42,7 +42,11 @@ type Config struct {
 	// SuperDigest is "super:<base64 of SHA-1>": who authenticates as that passes every ACL check. Empty: nobody does.
 	SuperDigest string
 
-	TLS *TLS // nil: without encryption only
+	TLS  *TLS  // nil: without encryption only
+	SASL *SASL // nil: not offered
+	// EnforceAuth names schemes (digest, sasl, x509): a client without an identity in one of them is answered -124 and sent away
+	// with its first request that is not to authenticate. Empty: anyone is served.
+	EnforceAuth []string
 
 	Logger *slog.Logger // nil: slog.Default()
 
@@ -86,6 +90,12 @@ func (c *Config) setDefaults() error {
 	}
 	if err := c.TLS.check(); err != nil {
 		return err
+	}
+	if err := c.checkEnforced(); err != nil {
+		return err
+	}
+	if c.SASL != nil && c.SASL.Users == nil {
+		return errors.New("zkcompat: SASL without users: set its Users")
 	}
 	if c.SuperDigest != "" {
 		if err := CheckSuperDigest(c.SuperDigest); err != nil {

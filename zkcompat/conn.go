@@ -11,11 +11,11 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/strata-coord/strata/tiers"
+	"github.com/strata-coord/strata/zkcompat/digestmd5"
 	"github.com/strata-coord/strata/zkcompat/jute"
 )
 
@@ -44,10 +44,11 @@ type conn struct {
 	r   *bufio.Reader // of rw
 	tls *tls.Conn     // nil: plain
 
-	caller   []tiers.Identity // as out.caller
-	last     *tiers.Pending   // the newest request to a tier, which the next read follows
-	scratch  []byte           // a small frame's body
-	borrowed bool             // the body in hand is in scratch
+	caller   []tiers.Identity    // as out.caller
+	last     *tiers.Pending      // the newest request to a tier, which the next read follows
+	exchange *digestmd5.Exchange // of SASL; nil before the first
+	scratch  []byte              // a small frame's body
+	borrowed bool                // the body in hand is in scratch
 
 	// readOnly: the client asked at the handshake to be served in read-only mode too. Constant from then on.
 	readOnly bool
@@ -296,14 +297,6 @@ func (c *conn) drain() {
 		return
 	}
 	_, _ = io.Copy(io.Discard, c.nc) // whatever comes is too late
-}
-
-// addIdentity adds a credential.
-func (c *conn) addIdentity(id tiers.Identity) {
-	if !slices.Contains(c.caller, id) {
-		c.caller = append(slices.Clip(c.caller), id)
-		c.out.setCaller(c.caller)
-	}
 }
 
 // submit hands txn to the tier; the answer fills s.

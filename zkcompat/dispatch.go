@@ -2,9 +2,7 @@ package zkcompat
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/zkcompat/jute"
 )
 
@@ -16,6 +14,14 @@ func (c *conn) dispatch(body []byte) error {
 		return err
 	}
 	s := &slot{xid: h.Xid, op: h.Op, cost: len(body)}
+	switch {
+	case h.Op == jute.OpAuth:
+		return c.auth(s, d)
+	case h.Op == jute.OpSASL:
+		return c.sasl(s, d)
+	case !c.known():
+		return c.refuseUnknown(s)
+	}
 	switch h.Op {
 	case jute.OpPing:
 		c.out.ping()
@@ -38,10 +44,6 @@ func (c *conn) dispatch(body []byte) error {
 		return c.addWatch(s, d)
 	case jute.OpCheckWatches, jute.OpRemoveWatches:
 		return c.findWatches(s, d)
-	case jute.OpAuth:
-		return c.auth(s, d)
-	case jute.OpSASL:
-		return c.refuseAuth(s, "sasl")
 	case jute.OpWhoAmI:
 		s.who = c.caller
 		return c.reply(s, jute.CodeOK)
@@ -67,47 +69,6 @@ func (c *conn) dispatch(body []byte) error {
 
 // garbled answers a request whose record can't be decoded.
 func (c *conn) garbled(s *slot) error { return c.reply(s, jute.CodeMarshallingError) }
-
-// auth adds a credential, for the requests from here on.
-func (c *conn) auth(s *slot, d *jute.Decoder) error {
-	var q jute.AuthRequest
-	if err := q.Decode(d); err != nil {
-		return fmt.Errorf("%w: a garbled auth: %w", errOrderly, err) // the one request without an answer then, as in ZooKeeper
-	}
-	switch {
-	case q.Scheme == "digest" && q.Auth != nil && len(c.caller) < maxIdentities:
-		id := digestOf(q.Auth)
-		c.addIdentity(id)
-		if super := c.srv.cfg.SuperDigest; super != "" && id.ID == super {
-			c.addIdentity(tiers.Identity{Scheme: "super"})
-		}
-	case q.Scheme == "ip": // the address is an identity already
-	default:
-		return c.refuseAuth(s, q.Scheme)
-	}
-	s.zxid = zxidNone
-	return c.reply(s, jute.CodeOK)
-}
-
-// maxIdentities bounds the credentials of a connection.
-const maxIdentities = 256
-
-// refuseAuth answers that the client is not who it says, and ends the connection.
-func (c *conn) refuseAuth(s *slot, scheme string) error {
-	c.srv.totals.authFailures.Add(1)
-	if len(scheme) > 32 {
-		scheme = scheme[:32]
-	}
-	if c.srv.notes.due("auth", scheme) {
-		c.srv.cfg.Logger.Warn("closing the connection after an authentication that failed: digest and ip are the schemes that are served",
-			"scheme", scheme, "client", c.from(), "session", c.session().String())
-	}
-	s.zxid = zxidNone
-	if err := c.reply(s, jute.CodeAuthFailed); err != nil {
-		return err
-	}
-	return errOrderly
-}
 
 // closeSession ends the session once all that was asked before is answered. Nothing is read any more meanwhile.
 func (c *conn) closeSession(s *slot) error {

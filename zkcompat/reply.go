@@ -91,6 +91,8 @@ func (s *slot) appendRecord(b []byte) []byte {
 		return s.appendMultiRead(b)
 	case jute.OpAddWatch:
 		return jute.AppendInt(b, 0)
+	case jute.OpSASL:
+		return jute.AppendBuffer(b, s.token)
 	case jute.OpWhoAmI:
 		b = jute.AppendInt(b, int32(len(s.who)))
 		for _, id := range s.who {
@@ -178,14 +180,18 @@ func wireACL(list []tiers.ACL) []jute.ACL {
 	return out
 }
 
-// storedACL is the list of a request; nil stays nil. A null scheme becomes an empty one, which no tier accepts.
-func storedACL(list []jute.ACL) []tiers.ACL {
+// storedACL is the list of a request; nil stays nil. A null scheme, and one that is not offered here, becomes an empty one, which no
+// tier accepts: the request is refused for it at its place.
+func (s *Server) storedACL(list []jute.ACL) []tiers.ACL {
 	if list == nil {
 		return nil
 	}
 	out := make([]tiers.ACL, len(list))
 	for i, e := range list {
 		out[i] = tiers.ACL{Perms: tiers.Perm(e.Perms), Who: tiers.Identity{Scheme: e.Scheme.S, ID: e.ID}}
+		if !s.cfg.offers(e.Scheme.S) {
+			out[i].Who.Scheme = ""
+		}
 	}
 	return out
 }

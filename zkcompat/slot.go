@@ -27,6 +27,7 @@ type slot struct {
 	ops   []jute.Opcode    // multi
 	late  []lateEvent      // setWatches: what the client has missed; sent before the reply
 	who   []tiers.Identity // whoAmI
+	token []byte           // sasl
 
 	// The answer.
 	filled  bool // guarded by output.mu
@@ -56,7 +57,7 @@ type zxidRule uint8
 
 const (
 	zxidOrdinary zxidRule = iota // that of the answer, or what the connection has seen already if that is newer
-	zxidNone                     // 0: auth
+	zxidNone                     // 0: auth, sasl
 	zxidUnknown                  // -1: an opcode that is not served
 )
 

@@ -89,10 +89,10 @@ func (c *conn) knowCertificate(s tls.ConnectionState) error {
 	if err != nil {
 		return fmt.Errorf("the subject of the client's certificate: %w", err)
 	}
-	if name == c.srv.cfg.TLS.SuperUser {
+	c.addIdentity(tiers.Identity{Scheme: "x509", ID: name}) // there is room: the connection is new
+	if super := c.srv.cfg.TLS.SuperUser; super != "" && name == super {
 		c.addIdentity(tiers.Identity{Scheme: "super"})
 	}
-	c.addIdentity(tiers.Identity{Scheme: "x509", ID: name})
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/strata-coord/strata/zkcompat"
+	"github.com/strata-coord/strata/zkcompat/reload"
 )
 
 // guardSettings are those of TLS and of who clients are.
@@ -21,6 +22,9 @@ type guardSettings struct {
 	unify         bool
 	superDigest   string
 	x509Super     string
+	saslUsers     string
+	saslSuper     string
+	enforce       []string
 }
 
 func (g *guardSettings) register(f *pflag.FlagSet) {
@@ -32,6 +36,9 @@ func (g *guardSettings) register(f *pflag.FlagSet) {
 	f.BoolVar(&g.unify, "zk-port-unification", false, "take TLS on --zk-listen too: the first byte of a connection decides (client.portUnification)")
 	f.StringVar(&g.superDigest, "super-digest", "", "who passes every ACL check, `super:BASE64` of the SHA-1 of \"super:PASSWORD\" (superDigest)")
 	f.StringVar(&g.x509Super, "x509-super-user", "", "the subject of a certificate that passes every ACL check, a `DN` in RFC 2253 form: CN=admin,O=Org,C=DE")
+	f.StringVar(&g.saslUsers, "sasl-users", "", "who may authenticate by SASL DIGEST-MD5, a YAML `FILE` of lines USER: PASSWORD; a changed file is taken over without a restart")
+	f.StringVar(&g.saslSuper, "sasl-super-user", "", "the `USER` of --sasl-users who passes every ACL check (zookeeper.superUser)")
+	f.StringSliceVar(&g.enforce, "enforce-auth-schemes", nil, "serve only clients that authenticate by one of these schemes, `LIST` of digest, sasl, x509 (enforce.auth.schemes)")
 }
 
 // encrypts tells whether some listener takes TLS.
@@ -59,6 +66,19 @@ func (g *guardSettings) complete(plainListen string) error {
 	case g.x509Super != "" && g.tlsClientAuth == "none":
 		return errors.New("--x509-super-user needs certificates of clients: set --tls-ca")
 	}
+	for _, scheme := range g.enforce {
+		switch {
+		case scheme != "digest" && scheme != "sasl" && scheme != "x509":
+			return fmt.Errorf("--enforce-auth-schemes %q: there are digest, sasl and x509", scheme)
+		case scheme == "sasl" && g.saslUsers == "":
+			return errors.New("--enforce-auth-schemes sasl needs --sasl-users")
+		case scheme == "x509" && g.tlsClientAuth == "none":
+			return errors.New("--enforce-auth-schemes x509 needs --tls-ca")
+		}
+	}
+	if g.saslSuper != "" && g.saslUsers == "" {
+		return errors.New("--sasl-super-user needs --sasl-users")
+	}
 	if g.superDigest != "" {
 		if err := zkcompat.CheckSuperDigest(g.superDigest); err != nil {
 			return fmt.Errorf("--super-digest: %w", err)
@@ -74,7 +94,8 @@ var clientAuths = map[string]zkcompat.ClientAuth{
 // guard is what the member has read from the files of its guardSettings.
 type guard struct {
 	settings *guardSettings
-	certs    *zkcompat.Certificates // nil: no TLS
+	certs    *zkcompat.Certificates           // nil: no TLS
+	users    *reload.Value[map[string]string] // nil: no SASL
 }
 
 // newGuard reads the files, so that what is wrong with them is known before anything is opened.
@@ -89,20 +110,37 @@ func newGuard(g *guardSettings, log *slog.Logger) (*guard, error) {
 			return nil, fmt.Errorf("--tls-cert, --tls-key, --tls-ca: %w", err)
 		}
 	}
+	if g.saslUsers != "" {
+		var err error
+		v.users, err = reload.New([]string{g.saslUsers}, func() (map[string]string, error) { return readUsers(g.saslUsers) }, log)
+		if err != nil {
+			return nil, fmt.Errorf("--sasl-users: %w", err)
+		}
+	}
 	return v, nil
 }
 
 // reload reads the files again. What can't be read stays as it was.
 func (v *guard) reload() error {
+	var errs []error
 	if v.certs != nil {
-		return v.certs.Reload()
+		errs = append(errs, v.certs.Reload())
 	}
-	return nil
+	if v.users != nil {
+		errs = append(errs, v.users.Reload())
+	}
+	return errors.Join(errs...)
 }
 
 // apply sets what clients are served with; l is the listener for TLS alone, or nil.
 func (v *guard) apply(c *zkcompat.Config, l net.Listener) {
-	c.SuperDigest = v.settings.superDigest
+	c.SuperDigest, c.EnforceAuth = v.settings.superDigest, v.settings.enforce
+	if v.users != nil {
+		c.SASL = &zkcompat.SASL{SuperUser: v.settings.saslSuper, Users: func(user string) (password string, ok bool) {
+			password, ok = v.users.Get()[user]
+			return password, ok
+		}}
+	}
 	if v.certs != nil {
 		c.TLS = &zkcompat.TLS{Listen: l, Unify: v.settings.unify, Config: v.certs.Config(), SuperUser: v.settings.x509Super}
 	}

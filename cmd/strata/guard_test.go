@@ -1,6 +1,9 @@
 package main
 
 import (
+	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -29,6 +32,12 @@ func TestGuardFlags(t *testing.T) {
 		{append(tls, "--tls-client-auth", "maybe"), "", `"maybe"`},
 		{append(tls, "--x509-super-user", "CN=a"), "", "--tls-ca"},
 		{append(tls[2:], "--zk-tls-listen", "2281"), "", "HOST:PORT"},
+		{[]string{"--sasl-users", "u", "--sasl-super-user", "a", "--enforce-auth-schemes", "sasl,digest"}, "none", ""},
+		{append(tls, "--tls-ca", "a", "--enforce-auth-schemes", "x509"), "need", ""},
+		{[]string{"--sasl-super-user", "a"}, "", "--sasl-users"},
+		{[]string{"--enforce-auth-schemes", "sasl"}, "", "--sasl-users"},
+		{[]string{"--enforce-auth-schemes", "x509"}, "", "--tls-ca"},
+		{[]string{"--enforce-auth-schemes", "ip"}, "", `"ip"`},
 		{[]string{"--super-digest", "super:secret"}, "", "--super-digest"},
 		{[]string{"--super-digest", strings.TrimPrefix(super, "super:")}, "", "openssl sha1"},
 	} {
@@ -50,5 +59,32 @@ func TestCertificatesThatAreNotThere(t *testing.T) {
 	}, &out, &errs)
 	if code != 1 || !strings.Contains(errs.String(), "--tls-cert") || !strings.Contains(errs.String(), "no.pem") || strings.Count(errs.String(), "\n") != 1 {
 		t.Errorf("exit %d, %s", code, errs.String())
+	}
+}
+
+func TestReadUsers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "users.yaml")
+	read := func(text string) (map[string]string, error) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return readUsers(file)
+	}
+	got, err := read("# users\nbob: hunter2\n\"zoë k\": 'sch: ön'\nnumber: 1234\n")
+	if want := map[string]string{"bob": "hunter2", "zoë k": "sch: ön", "number": "1234"}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("%q, %v", got, err)
+	}
+	for text, want := range map[string]string{
+		"": "no users", "# none\n": "no users", "- bob: hunter2\n": "USER: PASSWORD", "bob hunter2\n": "USER: PASSWORD", "bob:\n": "no password",
+		"bob: hunter2\nbob: hunter2\n": "", "bob: [hunter2]\n": "one password", "bob/x: hunter2\n": "bob/x", "bob@R: hunter2\n": "at sign", "bob: \"hunter2": "",
+		"bob: hunter2\n  x: y\n": "",
+	} {
+		if _, err := read(text); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v, want %q and no password", text, err, want)
+		}
+	}
+	if _, err := readUsers(file + ".not"); err == nil {
+		t.Error("a file that is not there is read")
 	}
 }

@@ -82,6 +82,7 @@ const (
 	CodeNotReadOnly             Code = -119
 	CodeNoWatcher               Code = -121
 	CodeReconfigDisabled        Code = -123
+	CodeRequireAuth             Code = -124 // SessionClosedRequireSaslAuth: no identity of an enforced scheme
 	CodeQuotaExceeded           Code = -125
 )
 

@@ -35,7 +35,7 @@ func (t *Tree) intern(entries []tiers.ACL) *acl {
 		case "world":
 			a.world |= e.Perms
 		case "ip":
-			if p, ok := parseNet(e.Who.ID); ok {
+			if p, ok := tiers.ParseNetwork(e.Who.ID); ok {
 				a.nets = append(a.nets, grant{e.Perms, p})
 			}
 		}
@@ -62,28 +62,27 @@ func (a *acl) allows(perms tiers.Perm, caller []tiers.Identity) bool {
 	if len(a.entries) == 0 || a.world&perms != 0 {
 		return true
 	}
+	for _, e := range a.entries {
+		if e.Perms&perms != 0 && e.Who.Scheme != "ip" && e.Who.Admits(caller) {
+			return true
+		}
+	}
+	return a.admitsAddress(perms, caller) || tiers.IsSuper(caller)
+}
+
+// admitsAddress is Admits for the ip entries, whose ids are parsed already.
+func (a *acl) admitsAddress(perms tiers.Perm, caller []tiers.Identity) bool {
+	if len(a.nets) == 0 {
+		return false
+	}
 	for _, c := range caller {
-		switch c.Scheme {
-		case "super":
-			if c.ID == "" {
+		if c.Scheme != "ip" {
+			continue
+		}
+		addr := tiers.ParseAddress(c.ID)
+		for _, g := range a.nets {
+			if g.perms&perms != 0 && g.from.Contains(addr) {
 				return true
-			}
-		case "ip":
-			addr, err := netip.ParseAddr(c.ID)
-			if err != nil {
-				continue
-			}
-			addr = addr.Unmap().WithZone("")
-			for _, g := range a.nets {
-				if g.perms&perms != 0 && g.from.Contains(addr) {
-					return true
-				}
-			}
-		default:
-			for _, e := range a.entries {
-				if e.Perms&perms != 0 && e.Who == c {
-					return true
-				}
 			}
 		}
 	}
@@ -104,29 +103,9 @@ func (a *acl) redacted(caller []tiers.Identity) []tiers.ACL {
 	return out
 }
 
-// parseNet reads an address, or a network in CIDR form, of either family. Addresses of IPv4 in IPv6 dress are IPv4.
-func parseNet(s string) (netip.Prefix, bool) {
-	if strings.IndexByte(s, '/') >= 0 {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			return netip.Prefix{}, false
-		}
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		return p.Masked(), true
-	}
-	a, err := netip.ParseAddr(s)
-	if err != nil || a.Zone() != "" {
-		return netip.Prefix{}, false
-	}
-	a = a.Unmap()
-	return netip.PrefixFrom(a, a.BitLen()), true
-}
-
 // storable returns the list of a create or setACL as it is stored (zk-protocol 8.3): duplicates dropped, `auth` replaced by
-// the caller's own credentials. ok is false for an invalid list. Schemes without a provider here can't be named, as in
-// ZooKeeper; `auth` still stores what a listener has authenticated.
+// the caller's own credentials. ok is false for an invalid list. All members decide alike, so the schemes that a listener offers
+// or not, sasl and x509, may always be named here: a listener that has no such clients refuses them itself.
 func storable(list []tiers.ACL, caller []tiers.Identity) (stored []tiers.ACL, ok bool) {
 	if len(list) == 1 && list[0].Who.Scheme != "auth" {
 		return list, nameable(list[0].Who)
@@ -169,8 +148,12 @@ func nameable(who tiers.Identity) bool {
 	case "digest":
 		return strings.Count(strings.TrimRight(who.ID, ":"), ":") == 1
 	case "ip":
-		_, ok := parseNet(who.ID)
+		_, ok := tiers.ParseNetwork(who.ID)
 		return ok
+	case "sasl":
+		return kerberosName(who.ID)
+	case "x509":
+		return distinguishedName(who.ID)
 	}
 	return false
 }
