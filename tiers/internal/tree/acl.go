@@ -103,33 +103,31 @@ func (a *acl) redacted(caller []tiers.Identity) []tiers.ACL {
 	return out
 }
 
-// storable returns the list of a create or setACL as it is stored (zk-protocol 8.3): duplicates dropped, `auth` replaced by
-// the caller's own credentials. ok is false for an invalid list. All members decide alike, so the schemes that a listener offers
+// storable returns the list of a create or setACL as it is stored (zk-protocol 8.3): duplicates dropped, then `auth`
+// replaced by the caller's own credentials, whether or not they are there by name. ok is false for an invalid list. All members decide alike, so the schemes that a listener offers
 // or not, sasl and x509, may always be named here: a listener that has no such clients refuses them itself.
 func storable(list []tiers.ACL, caller []tiers.Identity) (stored []tiers.ACL, ok bool) {
 	if len(list) == 1 && list[0].Who.Scheme != "auth" {
 		return list, nameable(list[0].Who)
 	}
 	seen := make(map[tiers.ACL]struct{}, len(list))
-	add := func(e tiers.ACL) {
-		if _, dup := seen[e]; !dup {
-			seen[e] = struct{}{}
-			stored = append(stored, e)
-		}
-	}
 	for _, e := range list {
+		if _, dup := seen[e]; dup {
+			continue
+		}
+		seen[e] = struct{}{}
 		if e.Who.Scheme != "auth" {
 			if !nameable(e.Who) {
 				return nil, false
 			}
-			add(e)
+			stored = append(stored, e)
 			continue
 		}
 		some := false
 		for _, c := range caller {
 			switch c.Scheme {
 			case "digest", "sasl", "x509":
-				add(tiers.ACL{Perms: e.Perms, Who: c})
+				stored = append(stored, tiers.ACL{Perms: e.Perms, Who: c})
 				some = true
 			}
 		}

@@ -26,7 +26,7 @@ func TestStorable(t *testing.T) {
 			[]tiers.ACL{tiers.OpenACL[0], {Perms: 1, Who: alice}, {Perms: 2, Who: alice}}},
 		{grantTo(3, who("auth", "whatever")), []tiers.Identity{ip, alice, who("super", ""), carol}, []tiers.ACL{{Perms: 3, Who: alice}, {Perms: 3, Who: carol}}},
 		{grantTo(3, who("auth", "")), []tiers.Identity{ip}, nil},
-		{[]tiers.ACL{{Perms: 3, Who: alice}, {Perms: 3, Who: who("auth", "")}}, []tiers.Identity{alice}, grantTo(3, alice)},
+		{[]tiers.ACL{{Perms: 3, Who: alice}, {Perms: 3, Who: who("auth", "")}, {Perms: 3, Who: who("auth", "")}}, []tiers.Identity{alice}, []tiers.ACL{{Perms: 3, Who: alice}, {Perms: 3, Who: alice}}},
 		{[]tiers.ACL{tiers.OpenACL[0], {Perms: 1, Who: who("world", "someone")}}, nil, nil},
 		{grantTo(1, who("world", "someone")), nil, nil},
 		{grantTo(1, who("", "x")), nil, nil},
