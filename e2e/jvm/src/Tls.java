@@ -15,6 +15,7 @@ import org.apache.zookeeper.ZooKeeper;
 import org.apache.zookeeper.client.ZKClientConfig;
 import org.apache.zookeeper.data.ACL;
 import org.apache.zookeeper.data.ClientInfo;
+import org.apache.zookeeper.data.Id;
 import org.apache.zookeeper.data.Stat;
 
 /**
@@ -77,6 +78,8 @@ final class Tls {
             ACL acl = joe.zk.getACL("/joes", new Stat()).get(0);
             Cases.same("x509 CN=joe,O=Example,C=DE", acl.getId().getScheme() + " " + acl.getId().getId(), "the ACL");
             Basics.refused(() -> ann.zk.getData("/joes", false, null));
+            joe.zk.setACL("/joes", asList(acl, new ACL(acl.getPerms(), new Id("x509", "CN=ann,O=Example,C=DE"))), 0);
+            Cases.same("x", ann.get("/joes"), "the data");
         }
     }
 
