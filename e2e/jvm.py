@@ -31,7 +31,7 @@ class Programs:
         for v in VERSIONS[:-1]:
             self.jars[v] += sorted(glob.glob(os.path.join(lib, "logging", "*.jar")))
         self.classes = os.path.join(self.dir, "classes")
-        self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Basics", "ReadOnly")
+        self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Basics", "ReadOnly", "Sasl")
         self.compile(NEWEST, "Later", "Framework", "Contender", "Recipes", "Tls")
 
     def compile(self, version, *names):
@@ -39,11 +39,11 @@ class Programs:
         subprocess.run(["javac", "-proc:none", "-Xlint:-options", "-XDsuppressNotes", "-nowarn", "-d", self.classes,
                         "-cp", os.pathsep.join([self.classes, *self.jars[version]]), *sources], check=True)
 
-    def start(self, version, main, *args):
+    def start(self, version, main, *args, properties=()):
         """A program; its stderr is shown if it fails."""
         log = os.path.join(scratch(main), "stderr")
         with open(log, "w") as f:
-            p = Process(["java", "-Dversion=" + ".".join(version.split(".")[:2]), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            p = Process(["java", *properties, "-Dversion=" + ".".join(version.split(".")[:2]), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
                          "-cp", os.pathsep.join([self.classes, *self.jars[version]]), main, *args], stdin=subprocess.PIPE, stderr=f)
         p.name, p.log = "%s with %s" % (main, version), log
         return p
@@ -224,11 +224,52 @@ def tls_on_three_while_the_leader_is_killed():
     tls(three, kill=True)
 
 
+PASSWORDS = {"bob": "a good password", "ann": "another one"}
+
+
+def sasl(start, kill=False):
+    here = scratch("sasl")
+    users = os.path.join(here, "users.yaml")
+    with open(users, "w") as f:
+        f.writelines("%s: %s\n" % u for u in PASSWORDS.items())
+    cluster = leader_first(start("--sasl-users", users))
+
+    def all_versions(user, *args):
+        jaas = os.path.join(here, user)
+        with open(jaas, "w") as f:
+            f.write('Client { org.apache.zookeeper.server.auth.DigestLoginModule required username="%s" password="%s"; };' % (
+                user, PASSWORDS.get(user, "a guess")))
+        return [programs().start(v, "Sasl", "/java-" + v, ",".join(m.zk for m in cluster), user, *args,
+                                 # 3.9 keeps to what FIPS allows, which DIGEST-MD5 is not, unless it is told otherwise.
+                                 properties=["-Djava.security.auth.login.config=" + jaas, "-Dzookeeper.fips-mode=false"]) for v in VERSIONS]
+
+    running = all_versions("bob", *(["kill"] if kill else []))
+    if kill:
+        kill_when_asked(cluster[0], running)
+    for p in running:
+        ends_well(p)
+    for p in all_versions("ann") + all_versions("mallory"):
+        ends_well(p)
+
+
+def sasl_on_one():
+    sasl(single)
+
+
+def sasl_on_three():
+    sasl(three)
+
+
+def sasl_on_three_while_the_leader_is_killed():
+    sasl(three, kill=True)
+
+
 CASES = zkcli.CASES + [
     java_on_one, java_on_three, java_on_three_while_the_leader_is_killed, java_on_one_of_three_without_a_majority,
     mutex_on_one, mutex_on_three, mutex_on_three_while_the_leader_is_killed,
     recipes_on_one, recipes_on_three, recipes_on_three_while_the_leader_is_killed,
     tls_on_one, tls_on_three, tls_on_three_while_the_leader_is_killed,
+    sasl_on_one, sasl_on_three, sasl_on_three_while_the_leader_is_killed,
 ]
 
 if __name__ == "__main__":
