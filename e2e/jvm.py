@@ -31,8 +31,8 @@ class Programs:
         for v in VERSIONS[:-1]:
             self.jars[v] += sorted(glob.glob(os.path.join(lib, "logging", "*.jar")))
         self.classes = os.path.join(self.dir, "classes")
-        self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Basics", "ReadOnly", "Sasl")
-        self.compile(NEWEST, "Later", "Framework", "Contender", "Recipes", "Tls")
+        self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Suite", "Sessions", "Basics", "ReadOnly", "Sasl")
+        self.compile(NEWEST, "Later", "Framework", "Contender", "Sharers", "Locks", "Caches", "Recipes", "Tls")
 
     def compile(self, version, *names):
         sources = [os.path.join(HERE, "src", n + ".java") for n in names]

@@ -177,6 +177,7 @@ final class Later extends Basics {
     private void recursiveWatches() throws Exception {
         String at = client.make(root + "/recursive");
         try (Client other = new Client(lasting.get(0))) {
+            Cases.until("the member has it", () -> other.zk.exists(at, false) != null);
             other.zk.addWatch(at, other, AddWatchMode.PERSISTENT_RECURSIVE);
             List<String> want = new ArrayList<>();
             for (int i = 0; i < 20; i++) {
@@ -201,6 +202,8 @@ final class Later extends Basics {
             }
             make.create(at + "/deep", null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
             make.commit();
+            // addWatch waits for nobody: a member that is behind would tell of what was made before.
+            Cases.until("the member has it", () -> other.zk.exists(at + "/deep", false) != null);
             Semaphore armed = new Semaphore(0);
             AsyncCallback.VoidCallback ok = (rc, path, ctx) -> armed.release(rc == 0 ? 1 : 0);
             for (int i = 0; i < WATCHES; i++) {

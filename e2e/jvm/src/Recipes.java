@@ -7,9 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
-import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -21,18 +19,15 @@ import org.apache.curator.framework.api.transaction.CuratorTransactionResult;
 import org.apache.curator.framework.recipes.atomic.DistributedAtomicLong;
 import org.apache.curator.framework.recipes.barriers.DistributedBarrier;
 import org.apache.curator.framework.recipes.barriers.DistributedDoubleBarrier;
-import org.apache.curator.framework.recipes.cache.ChildData;
 import org.apache.curator.framework.recipes.cache.CuratorCache;
 import org.apache.curator.framework.recipes.cache.NodeCache;
 import org.apache.curator.framework.recipes.cache.PathChildrenCache;
 import org.apache.curator.framework.recipes.cache.TreeCache;
 import org.apache.curator.framework.recipes.leader.LeaderLatch;
 import org.apache.curator.framework.recipes.leader.LeaderSelector;
-import org.apache.curator.framework.recipes.leader.LeaderSelectorListenerAdapter;
 import org.apache.curator.framework.recipes.locks.InterProcessMultiLock;
 import org.apache.curator.framework.recipes.locks.InterProcessReadWriteLock;
 import org.apache.curator.framework.recipes.locks.InterProcessSemaphoreV2;
-import org.apache.curator.framework.recipes.locks.Lease;
 import org.apache.curator.framework.recipes.nodes.GroupMember;
 import org.apache.curator.framework.recipes.nodes.PersistentNode;
 import org.apache.curator.framework.recipes.nodes.PersistentTtlNode;
@@ -54,7 +49,7 @@ import org.apache.zookeeper.data.Stat;
  *
  * <p>Arguments: a root of its own, the members with the leader first, and "kill". The members reap every 100 ms.
  */
-final class Recipes {
+final class Recipes extends Sharers {
     private interface Recipe {
         void run(String at) throws Exception;
     }
@@ -63,11 +58,10 @@ final class Recipes {
     private final String root;
     private final boolean kill;
     private final List<Framework> frameworks = new ArrayList<>();
-    /** All clients, and those whose member lives to the end: recipes that may count twice after a lost connection use these. */
-    private final List<CuratorFramework> clients = new ArrayList<>(), steady = new ArrayList<>();
     private final Map<String, Recipe> recipes = new TreeMap<>();
 
     private Recipes(String[] args) throws Exception {
+        super(new ArrayList<>(), new ArrayList<>());
         root = args[0];
         List<String> members = asList(args[1].split(","));
         kill = args.length > 2;
@@ -81,15 +75,17 @@ final class Recipes {
                 steady.add(f.curator);
             }
         }
-        recipes.put("InterProcessReadWriteLock", this::readWriteLock);
-        recipes.put("InterProcessSemaphoreV2", this::semaphore);
-        recipes.put("InterProcessMultiLock", this::multiLock);
-        recipes.put("LeaderLatch", this::latch);
-        recipes.put("LeaderSelector", this::selector);
-        recipes.put("PathChildrenCache", this::pathChildrenCache);
-        recipes.put("TreeCache", this::treeCache);
-        recipes.put("CuratorCache", this::curatorCache);
-        recipes.put("NodeCache", this::nodeCache);
+        Locks locks = new Locks(clients, steady);
+        Caches caches = new Caches(clients, steady);
+        recipes.put("InterProcessReadWriteLock", locks::readWriteLock);
+        recipes.put("InterProcessSemaphoreV2", locks::semaphore);
+        recipes.put("InterProcessMultiLock", locks::multiLock);
+        recipes.put("LeaderLatch", locks::latch);
+        recipes.put("LeaderSelector", locks::selector);
+        recipes.put("PathChildrenCache", caches::pathChildrenCache);
+        recipes.put("TreeCache", caches::treeCache);
+        recipes.put("CuratorCache", caches::curatorCache);
+        recipes.put("NodeCache", caches::nodeCache);
         recipes.put("DistributedBarrier", this::barrier);
         recipes.put("DistributedDoubleBarrier", this::doubleBarrier);
         recipes.put("SharedCount", this::sharedCount);
@@ -140,248 +136,6 @@ final class Recipes {
         once.await(60, TimeUnit.SECONDS);
         cases.askForKill();
         rounds.forEach((name, n) -> cases.run(name, () -> n.get()));
-    }
-
-    /** Runs a job for each of these clients at once, and waits for all. */
-    private static <T> List<T> together(List<CuratorFramework> of, Job<T> job) throws Exception {
-        ExecutorService threads = Executors.newFixedThreadPool(of.size());
-        try {
-            List<Callable<T>> jobs = new ArrayList<>();
-            for (CuratorFramework c : of) {
-                jobs.add(() -> job.run(c));
-            }
-            List<T> results = new ArrayList<>();
-            for (Future<T> f : threads.invokeAll(jobs)) {
-                results.add(f.get());
-            }
-            return results;
-        } finally {
-            threads.shutdown();
-        }
-    }
-
-    private interface Job<T> {
-        T run(CuratorFramework c) throws Exception;
-    }
-
-    private static byte[] bytes(Object o) {
-        return o.toString().getBytes();
-    }
-
-    private void make(String path, Object data) throws Exception {
-        steady.get(0).create().orSetData().creatingParentsIfNeeded().forPath(path, bytes(data));
-    }
-
-    private void readWriteLock(String at) throws Exception {
-        AtomicInteger readers = new AtomicInteger(), writers = new AtomicInteger(), together = new AtomicInteger();
-        together(clients, c -> {
-            InterProcessReadWriteLock lock = new InterProcessReadWriteLock(c, at);
-            for (int i = 0; i < 5; i++) {
-                lock.readLock().acquire();
-                together.accumulateAndGet(readers.incrementAndGet(), Math::max);
-                Cases.same(0, writers.get(), "the number of writers at a reader's time");
-                Cases.until("two readers have met", () -> together.get() > 1);
-                readers.decrementAndGet();
-                lock.readLock().release();
-                lock.writeLock().acquire();
-                Cases.same(1, writers.incrementAndGet(), "the number of writers");
-                Cases.same(0, readers.get(), "the number of readers at a writer's time");
-                lock.readLock().acquire(); // a writer may read
-                lock.readLock().release();
-                writers.decrementAndGet();
-                lock.writeLock().release();
-            }
-            return null;
-        });
-    }
-
-    private void semaphore(String at) throws Exception {
-        AtomicInteger inside = new AtomicInteger(), most = new AtomicInteger();
-        together(clients, c -> {
-            InterProcessSemaphoreV2 semaphore = new InterProcessSemaphoreV2(c, at, 2);
-            for (int i = 0; i < 5; i++) {
-                Lease lease = semaphore.acquire(60, TimeUnit.SECONDS);
-                Cases.check(lease != null, "no lease for a minute");
-                most.accumulateAndGet(inside.incrementAndGet(), Math::max);
-                Cases.until("two holders have met", () -> most.get() > 1);
-                inside.decrementAndGet();
-                lease.close();
-            }
-            return null;
-        });
-        Cases.same(2, most.get(), "the most holders of two leases");
-    }
-
-    private void multiLock(String at) throws Exception {
-        AtomicInteger inside = new AtomicInteger();
-        together(steady, c -> {
-            InterProcessMultiLock lock = new InterProcessMultiLock(c, asList(at + "/a", at + "/b"));
-            for (int i = 0; i < 3; i++) {
-                lock.acquire();
-                Cases.same(1, inside.incrementAndGet(), "the number of holders");
-                inside.decrementAndGet();
-                lock.release();
-            }
-            return null;
-        });
-    }
-
-    private void latch(String at) throws Exception {
-        List<LeaderLatch> latches = new ArrayList<>();
-        for (int i = 0; i < clients.size(); i++) {
-            LeaderLatch latch = new LeaderLatch(clients.get(i), at, "latch " + i);
-            latch.start();
-            latches.add(latch);
-        }
-        Set<String> led = new HashSet<>();
-        while (!latches.isEmpty()) {
-            Cases.until("one leads", () -> latches.stream().anyMatch(LeaderLatch::hasLeadership));
-            List<LeaderLatch> leaders = new ArrayList<>(latches);
-            leaders.removeIf(l -> !l.hasLeadership());
-            if (leaders.isEmpty()) {
-                continue; // it lost its connection in between
-            }
-            Cases.same(1, leaders.size(), "the number of leaders");
-            LeaderLatch leader = leaders.get(0);
-            led.add(leader.getId());
-            latches.remove(leader);
-            leader.close();
-        }
-        Cases.same(clients.size(), led.size(), "the number of those who led");
-    }
-
-    private void selector(String at) throws Exception {
-        AtomicInteger inside = new AtomicInteger();
-        CountDownLatch terms = new CountDownLatch(12);
-        ConcurrentLinkedQueue<String> wrong = new ConcurrentLinkedQueue<>();
-        List<LeaderSelector> selectors = new ArrayList<>();
-        for (CuratorFramework c : clients) {
-            LeaderSelector s = new LeaderSelector(c, at, new LeaderSelectorListenerAdapter() {
-                @Override
-                public void takeLeadership(CuratorFramework client) throws Exception {
-                    int leaders = inside.incrementAndGet();
-                    if (leaders != 1) {
-                        wrong.add(leaders + " leaders");
-                    }
-                    try {
-                        Thread.sleep(5);
-                    } finally {
-                        inside.decrementAndGet();
-                    }
-                    terms.countDown();
-                }
-            });
-            s.autoRequeue();
-            s.start();
-            selectors.add(s);
-        }
-        Cases.check(terms.await(60, TimeUnit.SECONDS), "%d terms are missing after a minute", terms.getCount());
-        selectors.forEach(LeaderSelector::close);
-        Cases.check(wrong.isEmpty(), "%s", wrong);
-    }
-
-    /** Makes changes below a path, as each of the steady clients in turn, and returns what is there at the end: children and data. */
-    private Map<String, String> change(String at) throws Exception {
-        Map<String, String> left = new TreeMap<>();
-        for (int i = 0; i < 30; i++) {
-            CuratorFramework c = steady.get(i % steady.size());
-            String name = "n" + i % 10;
-            if (i % 3 == 2 && left.containsKey(name)) {
-                c.delete().forPath(at + "/" + name);
-                left.remove(name);
-            } else {
-                c.create().orSetData().forPath(at + "/" + name, bytes(i));
-                left.put(name, "" + i);
-            }
-        }
-        return left;
-    }
-
-    private static Map<String, String> content(Iterable<ChildData> children, String at) {
-        Map<String, String> got = new TreeMap<>();
-        for (ChildData child : children) {
-            if (child.getPath().startsWith(at + "/")) {
-                got.put(child.getPath().substring(at.length() + 1), new String(child.getData()));
-            }
-        }
-        return got;
-    }
-
-    private static void becomes(Map<String, String> want, Callable<Map<String, String>> got) throws Exception {
-        try {
-            Cases.until("the cache", () -> want.equals(got.call()));
-        } catch (AssertionError e) {
-            throw new AssertionError("the cache is " + got.call() + ", not " + want, e);
-        }
-    }
-
-    private void pathChildrenCache(String at) throws Exception {
-        make(at, "");
-        together(clients, c -> {
-            String mine = at + "/" + clients.indexOf(c);
-            make(mine, "");
-            try (PathChildrenCache cache = new PathChildrenCache(c, mine, true)) {
-                cache.start(PathChildrenCache.StartMode.BUILD_INITIAL_CACHE);
-                becomes(change(mine), () -> content(cache.getCurrentData(), mine));
-            }
-            return null;
-        });
-    }
-
-    private void treeCache(String at) throws Exception {
-        make(at, "");
-        List<TreeCache> caches = new ArrayList<>();
-        for (CuratorFramework c : clients) {
-            caches.add(new TreeCache(c, at).start());
-        }
-        make(at + "/deep/er", "");
-        Map<String, String> want = change(at + "/deep/er");
-        for (TreeCache cache : caches) {
-            becomes(want, () -> {
-                Map<String, ChildData> children = cache.getCurrentChildren(at + "/deep/er");
-                return children == null ? Map.of() : content(children.values(), at + "/deep/er");
-            });
-            cache.close();
-        }
-    }
-
-    private void curatorCache(String at) throws Exception {
-        List<CuratorCache> caches = new ArrayList<>();
-        for (CuratorFramework c : clients) {
-            CuratorCache cache = CuratorCache.build(c, at);
-            cache.start();
-            caches.add(cache);
-        }
-        make(at, "");
-        Map<String, String> want = change(at);
-        for (CuratorCache cache : caches) {
-            becomes(want, () -> {
-                List<ChildData> all = new ArrayList<>();
-                cache.stream().forEach(all::add);
-                return content(all, at);
-            });
-            cache.close();
-        }
-    }
-
-    private void nodeCache(String at) throws Exception {
-        List<NodeCache> caches = new ArrayList<>();
-        for (CuratorFramework c : clients) {
-            NodeCache cache = new NodeCache(c, at);
-            cache.start(true);
-            caches.add(cache);
-        }
-        for (int i = 0; i < 20; i++) {
-            make(at, i);
-        }
-        for (NodeCache cache : caches) {
-            Cases.until("the last value", () -> cache.getCurrentData() != null && "19".equals(new String(cache.getCurrentData().getData())));
-        }
-        steady.get(0).delete().forPath(at);
-        for (NodeCache cache : caches) {
-            Cases.until("nothing", () -> cache.getCurrentData() == null);
-            cache.close();
-        }
     }
 
     private void barrier(String at) throws Exception {
