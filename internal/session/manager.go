@@ -391,6 +391,16 @@ func (m *Manager) Stats() (sessions, replicated int) {
 	return len(m.sessions), replicated
 }
 
+// Each calls f with the sessions kept here, and when their clients were last heard. f runs under the manager's lock: it must be quick
+// and not call the manager.
+func (m *Manager) Each(f func(id tiers.SessionID, timeout time.Duration, heard time.Time)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.sessions {
+		f(s.id, s.timeout, s.touched)
+	}
+}
+
 // Guests are the local sessions kept here that this start has not opened: they came from elsewhere, or from before. Sorted.
 func (m *Manager) Guests() (ids []tiers.SessionID) {
 	member, incarnation, _ := m.cfg.Strong.Number()

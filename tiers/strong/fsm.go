@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -150,16 +151,24 @@ func (t fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("strong: take a snapshot: %w", err)
 	}
-	return &snapshot{s}, nil
+	return &snapshot{t.Tier, s}, nil
 }
 
-type snapshot struct{ s *tree.Snapshot }
+type snapshot struct {
+	t *Tier
+	s *tree.Snapshot
+}
 
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
+	begin := time.Now()
 	if _, err := s.s.WriteTo(sink); err != nil {
 		return errors.Join(fmt.Errorf("strong: write snapshot %s: %w", sink.ID(), err), sink.Cancel())
 	}
-	return sink.Close()
+	err := sink.Close()
+	if err == nil {
+		s.t.measure(&s.t.figures.Snapshot, time.Since(begin))
+	}
+	return err
 }
 
 func (s *snapshot) Release() { s.s.Release() }

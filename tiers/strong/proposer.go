@@ -101,7 +101,9 @@ func (t *Tier) propose(ctx context.Context) {
 				break
 			}
 			e.At, e.EnforceQuota = time.Now().UnixMilli(), t.cfg.EnforceQuota
-			f := t.raft.Apply(tree.AppendEntry(nil, e), t.cfg.Patience)
+			b := tree.AppendEntry(nil, e)
+			t.proposed(len(b))
+			f := t.raft.Apply(b, t.cfg.Patience)
 			flights.Go(func() {
 				err := f.Error()
 				<-t.proposer.slots

@@ -147,12 +147,15 @@ func (t *Tier) noteReach() {
 type notedLog struct {
 	raft.LogStore
 	stored *waterline
+	took   func(time.Duration) // is told how long a batch took
 }
 
 func (l notedLog) StoreLog(x *raft.Log) error { return l.StoreLogs([]*raft.Log{x}) }
 
 func (l notedLog) StoreLogs(xs []*raft.Log) error {
+	begin := time.Now()
 	err := l.LogStore.StoreLogs(xs)
+	l.took(time.Since(begin))
 	if err == nil && len(xs) > 0 {
 		l.stored.rise(xs[len(xs)-1].Index)
 	}

@@ -58,6 +58,9 @@ type Tier struct {
 	onEnd      []func(tiers.SessionID) // guarded by mu
 	onMove     []func(Session)         // guarded by mu
 
+	figuresMu sync.Mutex
+	figures   Figures // guarded by figuresMu
+
 	stop context.CancelFunc
 	work sync.WaitGroup
 	done sync.Once
@@ -86,6 +89,7 @@ func Open(cfg Config) (*Tier, error) {
 		cfg: cfg, log: cfg.Logger, stores: stores,
 		tree: tree.New(), outbox: newOutbox(), proposer: newProposer(), rounds: newRounds(),
 		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
+		figures: Figures{LastProposal: -1, MinProposal: -1, MaxProposal: -1},
 	}
 	t.tree.OnSessionEnd(func(id tiers.SessionID) {
 		t.touches.forget(id)
@@ -132,7 +136,7 @@ func (t *Tier) startRaft() error {
 		Timeout:               10 * time.Second,
 		Logger:                rc.Logger.Named("transport"),
 	})
-	r, err := raft.NewRaft(rc, fsm{t}, notedLog{t.stores.Log, &t.stored}, t.stores.Stable, t.stores.Snapshots, t.transport)
+	r, err := raft.NewRaft(rc, fsm{t}, notedLog{t.stores.Log, &t.stored, func(d time.Duration) { t.measure(&t.figures.Fsync, d) }}, t.stores.Stable, t.stores.Snapshots, t.transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("strong: start raft from %s: %w", t.cfg.Dir, err), t.transport.Close())
 	}
