@@ -39,6 +39,13 @@ type Config struct {
 	MaxPerAddress  int // connections of one remote address; 0: no limit (ZooKeeper's maxClientCnxns)
 	MaxConnections int // of all; 0: no limit
 
+	// FourLetterWords are the words that are answered; srvr always is. Nil: all but stmk, wchc and wchp. "*" is all.
+	FourLetterWords []string
+	// SessionList is the sessions that this member knows, sorted by id, for the word dump. Nil: none.
+	SessionList func() []SessionInfo
+	// EachDataWatch calls its argument with every watch at this member that sees changes of data, once for each watcher and path. Nil: there are none.
+	EachDataWatch func(func(w tiers.Watcher, path string))
+
 	// SuperDigest is "super:<base64 of SHA-1>": who authenticates as that passes every ACL check. Empty: nobody does.
 	SuperDigest string
 
@@ -65,16 +72,31 @@ type ServerInfo struct {
 	Started  time.Time
 
 	Zxid       tiers.Zxid // applied here
+	Term       uint64     // raft's
 	Znodes     int
 	Ephemerals int
 	DataBytes  int64
-	Sessions   int // of the whole cluster
 
-	Watchers, WatchedPaths, Watches int // at this member
+	Sessions      int // of the whole cluster that own something in the replicated tree, or did
+	LocalSessions int // others, at this member
+	Watches       int // at this member
 
-	Followers, SyncedFollowers int // of a leader
-	DataDir                    string
-	DataDirSize, LogDirSize    int64 // bytes
+	LeadsSince                                             time.Time // zero: it does not lead
+	Voters                                                 int       // of the cluster, itself included
+	Followers, SyncedFollowers, Observers, SyncedObservers int       // besides itself; synced are those that answer
+	LeaderID                                               int64
+	LeaderAddress                                          string // empty: there is none
+	Membership                                             string // the text of /zookeeper/config; empty for a member that was always alone
+
+	Fsync, Snapshot                        Measure
+	LastProposal, MinProposal, MaxProposal int64 // bytes of what it proposed as the leader; -1 before the first
+	// SnapshotZxid and SnapshotTime are those of the newest snapshot; a zero time for none.
+	SnapshotZxid tiers.Zxid
+	SnapshotTime time.Time
+
+	DataDir                 string
+	DataDirSize, LogDirSize int64  // bytes
+	Configuration           string // what it was started with, as text
 }
 
 // WatchesFactor is by how much a setWatches may exceed Config.MaxFrame: a client that comes back with all its watches in one
@@ -107,6 +129,18 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
+	}
+	if c.FourLetterWords == nil {
+		c.FourLetterWords = defaultWords()
+	}
+	if err := checkWords(c.FourLetterWords); err != nil {
+		return fmt.Errorf("zkcompat: %w", err)
+	}
+	if c.SessionList == nil {
+		c.SessionList = func() []SessionInfo { return nil }
+	}
+	if c.EachDataWatch == nil {
+		c.EachDataWatch = func(func(tiers.Watcher, string)) {}
 	}
 	if c.ReadOnly == nil {
 		c.ReadOnly = func() bool { return false }

@@ -247,7 +247,7 @@ func (c *conn) append(b []byte, it *item, seen int64) ([]byte, int64) {
 	start := len(b)
 	b = s.appendReply(b, seen)
 	c.srv.totals.outstanding.Add(-1)
-	c.srv.totals.reply(time.Since(s.at), len(b)-start)
+	c.srv.totals.reply(s.op, time.Since(s.at), len(b)-start)
 	return b, seen
 }
 

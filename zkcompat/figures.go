@@ -53,11 +53,52 @@ type totals struct {
 	authFailures   atomic.Uint64
 	handshakes     atomic.Int64 // of TLS, under way
 
-	latencySum, latencyCount atomic.Int64 // ns
-	latencyMin, latencyMax   atomic.Int64 // ns; the least is math.MaxInt64 before the first
-	lastSize, minSize        atomic.Int64 // of replies, bytes; -1 before the first
-	maxSize                  atomic.Int64
+	latency, reads, updates    meter        // of all requests but pings, and of the two kinds of them
+	lastSize, minSize, maxSize atomic.Int64 // of replies, bytes; -1 before the first
 }
+
+// meter sums up durations; it may be used by many at once.
+type meter struct {
+	count, sum, min, max atomic.Int64 // ns; min is math.MaxInt64 before the first
+}
+
+func (m *meter) reset() {
+	m.count.Store(0)
+	m.sum.Store(0)
+	m.min.Store(math.MaxInt64)
+	m.max.Store(0)
+}
+
+func (m *meter) add(d time.Duration) {
+	m.count.Add(1)
+	m.sum.Add(int64(d))
+	lower(&m.min, int64(d))
+	raise(&m.max, int64(d))
+}
+
+// Measure sums up what was measured.
+type Measure struct {
+	Count         int64
+	Sum, Min, Max time.Duration
+}
+
+func (m Measure) avg() time.Duration {
+	if m.Count == 0 {
+		return 0
+	}
+	return m.Sum / time.Duration(m.Count)
+}
+
+func (m *meter) measure() Measure {
+	x := Measure{Count: m.count.Load(), Sum: time.Duration(m.sum.Load()), Max: time.Duration(m.max.Load())}
+	if x.Count > 0 {
+		x.Min = time.Duration(m.min.Load())
+	}
+	return x
+}
+
+// byKind is how long requests take, from reading one to handing its reply to the socket, by what they do.
+func (t *totals) byKind() (reads, updates Measure) { return t.reads.measure(), t.updates.measure() }
 
 func newTotals() *totals {
 	t := new(totals)
@@ -70,21 +111,22 @@ func (t *totals) reset() {
 	t.received.Store(0)
 	t.sent.Store(0)
 	t.authFailures.Store(0)
-	t.latencySum.Store(0)
-	t.latencyCount.Store(0)
-	t.latencyMin.Store(math.MaxInt64)
-	t.latencyMax.Store(0)
+	t.latency.reset()
+	t.reads.reset()
+	t.updates.reset()
 	t.lastSize.Store(-1)
 	t.minSize.Store(-1)
 	t.maxSize.Store(-1)
 }
 
 // reply counts a reply of that length.
-func (t *totals) reply(d time.Duration, size int) {
-	t.latencySum.Add(int64(d))
-	t.latencyCount.Add(1)
-	lower(&t.latencyMin, int64(d))
-	raise(&t.latencyMax, int64(d))
+func (t *totals) reply(op jute.Opcode, d time.Duration, size int) {
+	t.latency.add(d)
+	if op.Writes() {
+		t.updates.add(d)
+	} else {
+		t.reads.add(d)
+	}
 	t.lastSize.Store(int64(size))
 	raise(&t.maxSize, int64(size))
 	if t.minSize.Load() >= 0 || !t.minSize.CompareAndSwap(-1, int64(size)) {
@@ -114,12 +156,9 @@ type Stats struct {
 }
 
 func (t *totals) stats() Stats {
-	s := Stats{
-		Outstanding: int(t.outstanding.Load()), Received: t.received.Load(), Sent: t.sent.Load(), MaxLatency: time.Duration(t.latencyMax.Load()),
+	l := t.latency.measure()
+	return Stats{
+		Outstanding: int(t.outstanding.Load()), Received: t.received.Load(), Sent: t.sent.Load(),
+		MinLatency: l.Min, AvgLatency: l.avg(), MaxLatency: l.Max,
 	}
-	if n := t.latencyCount.Load(); n > 0 {
-		s.MinLatency = time.Duration(t.latencyMin.Load())
-		s.AvgLatency = time.Duration(t.latencySum.Load() / n)
-	}
-	return s
 }

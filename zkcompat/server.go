@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type Server struct {
 	work   sync.WaitGroup // the accept loops, and the goroutines of connections
 	totals *totals
 	notes  *notes
+	trace  atomic.Int64 // see traceMask
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{} // guarded by mu
@@ -35,6 +37,7 @@ func Listen(cfg Config) (*Server, error) {
 		cfg: cfg, totals: newTotals(), notes: &notes{log: cfg.Logger},
 		conns: make(map[*conn]struct{}), from: make(map[netip.Addr]int),
 	}
+	s.trace.Store(defaultTraceMask)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	wrap := plain
 	if cfg.TLS != nil && cfg.TLS.Unify {

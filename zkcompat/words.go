@@ -2,11 +2,12 @@ package zkcompat
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ const protocolVersion = "3.9.3"
 
 const notServing = "This ZooKeeper instance is not currently serving requests\n"
 
-// words are the four-letter words that are answered, in the exact shapes that tools parse.
+// words are ZooKeeper's four-letter words, in the exact shapes that tools parse.
 var words = map[string]func(*Server, *conn) string{
 	"ruok": func(*Server, *conn) string { return "imok" },
 	"isro": (*Server).isro,
@@ -30,24 +31,51 @@ var words = map[string]func(*Server, *conn) string{
 	"conf": serving((*Server).conf),
 	"cons": serving((*Server).cons),
 	"wchs": serving((*Server).wchs),
+	"wchc": serving((*Server).wchc),
+	"wchp": serving((*Server).wchp),
+	"dump": serving((*Server).dump),
 	"dirs": serving((*Server).dirs),
+	"hash": serving(func(*Server, *conn) string { return "" }), // the tree has no digest in ZooKeeper's way
 	"envi": (*Server).envi,
 	"srst": (*Server).srst,
 	"crst": (*Server).crst,
+	"gtmk": (*Server).traceMask,
+	"stmk": (*Server).setTraceMask,
 }
 
-// unanswered are words of ZooKeeper that are known and not answered.
-var unanswered = []string{"dump", "gtmk", "hash", "stmk", "wchc", "wchp"}
+// telnetInterrupt is what telnet sends for Ctrl-C: ZooKeeper counts it as a word that ends the connection.
+const telnetInterrupt = "\xff\xf4\xff\xfd"
+
+// WordNames are the four-letter words, sorted.
+func WordNames() []string { return slices.Sorted(maps.Keys(words)) }
+
+// defaultWords are those that cost little and change nothing.
+func defaultWords() []string {
+	return slices.DeleteFunc(WordNames(), func(w string) bool { return w == "stmk" || w == "wchc" || w == "wchp" })
+}
+
+// checkWords says which of the names is no word.
+func checkWords(names []string) error {
+	for _, w := range names {
+		if words[w] == nil && w != "*" {
+			return fmt.Errorf("%q is no four-letter word: there are %s, and * for all", w, strings.Join(WordNames(), ", "))
+		}
+	}
+	return nil
+}
 
 // word answers a four-letter word. ok is false if w is none: then it is the length of a frame.
 func (s *Server) word(w string, asking *conn) (answer []byte, ok bool) {
-	if f := words[w]; f != nil {
-		return []byte(f(s, asking)), true
-	}
-	if slices.Contains(unanswered, w) {
+	f := words[w]
+	switch {
+	case w == telnetInterrupt:
+		return nil, true
+	case f == nil:
+		return nil, false
+	case w != "srvr" && !slices.Contains(s.cfg.FourLetterWords, w) && !slices.Contains(s.cfg.FourLetterWords, "*"):
 		return []byte(w + " is not executed because it is not in the whitelist.\n"), true
 	}
-	return nil, false
+	return []byte(f(s, asking)), true
 }
 
 func serving(f func(*Server, *conn) string) func(*Server, *conn) string {
@@ -69,6 +97,21 @@ func (s *Server) isro(*conn) string {
 	return "rw"
 }
 
+// The trace mask is kept for tools that set and read it. Nothing is traced by it.
+const defaultTraceMask = 306
+
+func (s *Server) traceMask(*conn) string { return strconv.FormatInt(s.trace.Load(), 10) }
+
+// setTraceMask reads the mask behind the word.
+func (s *Server) setTraceMask(asking *conn) string {
+	var b [8]byte
+	if _, err := io.ReadFull(asking.r, b[:]); err != nil {
+		return ""
+	}
+	s.trace.Store(int64(binary.BigEndian.Uint64(b[:])))
+	return s.traceMask(asking)
+}
+
 // version is the text that tools take apart: digits, a dash, the build, and its date in the old form, which all of them know.
 func (i *ServerInfo) version() string {
 	own := strings.Map(func(r rune) rune {
@@ -84,21 +127,18 @@ func (i *ServerInfo) version() string {
 	return fmt.Sprintf("%s-strata-%s, built on %s", protocolVersion, cmp.Or(own, "devel"), built.UTC().Format("01/02/2006 15:04 GMT"))
 }
 
-// ms is a duration as ZooKeeper tells latencies: whole milliseconds.
-func ms(d time.Duration) int64 { return d.Milliseconds() }
-
-// decimal is an average: always with a fraction, four digits at most.
-func decimal(d time.Duration) string {
-	t := strings.TrimRight(strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', 4, 64), "0")
-	if strings.HasSuffix(t, ".") {
-		t += "0"
+// heading begins srvr and stat.
+func (i *ServerInfo) heading() string {
+	h := "Zookeeper version: " + i.version() + "\n"
+	if i.ReadOnly {
+		h += "READ-ONLY mode; serving only read-only clients\n"
 	}
-	return t
+	return h
 }
 
 func (s *Server) srvr(*conn) string {
 	i := s.cfg.Server()
-	return "Zookeeper version: " + i.version() + "\n" + s.summary(&i)
+	return i.heading() + s.summary(&i)
 }
 
 // summary is what srvr and stat have in common.
@@ -107,9 +147,9 @@ func (s *Server) summary(i *ServerInfo) string {
 	st := s.Stats()
 	fmt.Fprintf(&b, "Latency min/avg/max: %d/%s/%d\n", ms(st.MinLatency), decimal(st.AvgLatency), ms(st.MaxLatency))
 	fmt.Fprintf(&b, "Received: %d\nSent: %d\nConnections: %d\nOutstanding: %d\n", st.Received, st.Sent, st.Connections, st.Outstanding)
-	fmt.Fprintf(&b, "Zxid: 0x%x\nMode: %s\nNode count: %d\n", uint64(i.Zxid), cmp.Or(i.Mode, "standalone"), i.Znodes)
-	if i.Mode == "leader" {
-		b.WriteString("Proposal sizes last/min/max: -1/-1/-1\n") // not counted here: ZooKeeper's way to say so
+	fmt.Fprintf(&b, "Zxid: 0x%x\nMode: %s\nNode count: %d\n", uint64(i.Zxid), i.mode(), i.Znodes)
+	if i.Mode == "leader" && !i.ReadOnly {
+		fmt.Fprintf(&b, "Proposal sizes last/min/max: %d/%d/%d\n", i.LastProposal, i.MinProposal, i.MaxProposal)
 	}
 	return b.String()
 }
@@ -117,7 +157,7 @@ func (s *Server) summary(i *ServerInfo) string {
 func (s *Server) stat(asking *conn) string {
 	i := s.cfg.Server()
 	var b strings.Builder
-	fmt.Fprintf(&b, "Zookeeper version: %s\nClients:\n", i.version())
+	b.WriteString(i.heading() + "Clients:\n")
 	for _, c := range s.connections() {
 		b.WriteString(c.line(asking, false))
 	}
@@ -174,93 +214,32 @@ func lastOp(f *figures) string {
 	return cmp.Or(opWords[f.lastOp], "NA")
 }
 
-func (s *Server) mntr(*conn) string {
-	i, st := s.cfg.Server(), s.Stats()
-	var b strings.Builder
-	line := func(key string, value any) { fmt.Fprintf(&b, "zk_%s\t%v\n", key, value) }
-	line("version", i.version())
-	line("server_state", cmp.Or(i.Mode, "standalone"))
-	switch i.Mode {
-	case "leader":
-		line("peer_state", "leading - broadcast")
-	case "follower":
-		line("peer_state", "following - broadcast")
-	case "observer":
-		line("peer_state", "observing - broadcast")
-	}
-	line("ephemerals_count", i.Ephemerals)
-	line("avg_latency", decimal(st.AvgLatency))
-	line("max_latency", ms(st.MaxLatency))
-	line("min_latency", ms(st.MinLatency))
-	line("packets_received", st.Received)
-	line("packets_sent", st.Sent)
-	line("num_alive_connections", st.Connections)
-	line("outstanding_requests", st.Outstanding)
-	line("znode_count", i.Znodes)
-	line("watch_count", i.Watches)
-	line("approximate_data_size", i.DataBytes)
-	if open, limit, ok := descriptors(); ok {
-		line("open_file_descriptor_count", open)
-		line("max_file_descriptor_count", limit)
-	}
-	line("fsync_threshold_exceed_count", 0)
-	line("global_sessions", i.Sessions)
-	line("local_sessions", 0)
-	line("connection_drop_probability", "0.0")
-	line("last_client_response_size", s.totals.lastSize.Load())
-	line("min_client_response_size", s.totals.minSize.Load())
-	line("max_client_response_size", s.totals.maxSize.Load())
-	if !i.Started.IsZero() {
-		line("uptime", ms(time.Since(i.Started)))
-	}
-	line("outstanding_tls_handshake", s.totals.handshakes.Load())
-	line("auth_failed_count", s.totals.authFailures.Load())
-	line("non_mtls_remote_conn_count", 0)
-	line("non_mtls_local_conn_count", 0)
-	if i.Mode == "leader" {
-		line("quorum_size", i.Followers+1)
-		line("learners", i.Followers)
-		line("followers", i.Followers) // its name up to 3.5
-		line("synced_followers", i.SyncedFollowers)
-		line("synced_observers", 0)
-		line("synced_non_voting_followers", 0)
-		line("pending_syncs", 0)
-		line("last_proposal_size", -1)
-		line("max_proposal_size", -1)
-		line("min_proposal_size", -1)
-	}
-	return b.String()
-}
-
-// descriptors counts this process's open files where the system tells.
-func descriptors() (open int, limit string, ok bool) {
-	files, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0, "", false
-	}
-	limits, err := os.ReadFile("/proc/self/limits")
-	if err != nil {
-		return 0, "", false
-	}
-	for l := range strings.Lines(string(limits)) {
-		if rest, found := strings.CutPrefix(l, "Max open files"); found {
-			if f := strings.Fields(rest); len(f) > 0 {
-				return len(files), f[0], true
-			}
-		}
-	}
-	return 0, "", false
-}
-
+// conf tells of the settings, and in a cluster of the members. Where ZooKeeper's protocol between servers has settings that Strata's has
+// not, they are 0.
 func (s *Server) conf(*conn) string {
 	i := s.cfg.Server()
 	port, securePort := portOf(s.cfg.Listen), -1
 	if s.cfg.TLS != nil {
 		securePort = portOf(s.cfg.TLS.Listen)
 	}
-	return fmt.Sprintf("clientPort=%d\nsecureClientPort=%d\ndataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\ntickTime=%d\n"+
-		"maxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\nclientPortListenBacklog=-1\nserverId=%d\n\n",
+	text := fmt.Sprintf("clientPort=%d\nsecureClientPort=%d\ndataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\ntickTime=%d\n"+
+		"maxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\nclientPortListenBacklog=-1\nserverId=%d\n",
 		port, securePort, i.DataDir, i.DataDirSize, i.DataDir, i.LogDirSize, ms(s.cfg.Tick), s.cfg.MaxPerAddress, ms(s.cfg.MinTimeout), ms(s.cfg.MaxTimeout), i.ID)
+	if i.Membership == "" {
+		return text + "\n"
+	}
+	var electionPort, quorumPort string
+	peerType := 0
+	for _, v := range view(i.Membership) {
+		if v.id == strconv.FormatInt(i.ID, 10) {
+			quorumPort, electionPort = v.peer[strings.LastIndexByte(v.peer, ':')+1:], v.election[strings.LastIndexByte(v.election, ':')+1:]
+		}
+	}
+	if i.Mode == "observer" {
+		peerType = 1
+	}
+	return text + fmt.Sprintf("initLimit=0\nsyncLimit=0\nelectionAlg=3\nelectionPort=%s\nquorumPort=%s\npeerType=%d\nmembership: \n%s",
+		electionPort, quorumPort, peerType, i.Membership)
 }
 
 // portOf is -1 for no listener.
@@ -274,44 +253,17 @@ func portOf(l net.Listener) int {
 	return -1
 }
 
-func (s *Server) wchs(*conn) string {
-	i := s.cfg.Server()
-	return fmt.Sprintf("%d connections watching %d paths\nTotal watches:%d\n", i.Watchers, i.WatchedPaths, i.Watches)
-}
-
 func (s *Server) dirs(*conn) string {
 	i := s.cfg.Server()
 	return fmt.Sprintf("datadir_size: %d\nlogdir_size: %d\n", i.DataDirSize, i.LogDirSize)
 }
 
-// envi has the keys of the original; what belongs to its runtime is told of ours.
 func (s *Server) envi(*conn) string {
-	i := s.cfg.Server()
-	host, _ := os.Hostname() // unknown is empty
-	dir, _ := os.Getwd()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
 	var b strings.Builder
 	b.WriteString("Environment:\n")
-	line := func(key, value string) { fmt.Fprintf(&b, "%s=%s\n", key, value) }
-	line("zookeeper.version", i.version())
-	line("host.name", host)
-	line("java.version", runtime.Version())
-	line("java.vendor", "Go")
-	for _, key := range []string{"java.home", "java.class.path", "java.library.path"} {
-		line(key, "")
+	for _, f := range s.environment() {
+		fmt.Fprintf(&b, "%s=%v\n", f.Name, f.Value)
 	}
-	line("java.io.tmpdir", os.TempDir())
-	line("java.compiler", runtime.Compiler)
-	line("os.name", runtime.GOOS)
-	line("os.arch", runtime.GOARCH)
-	line("os.version", "")
-	line("user.name", os.Getenv("USER"))
-	line("user.home", os.Getenv("HOME"))
-	line("user.dir", dir)
-	line("os.memory.free", strconv.FormatUint((m.HeapSys-m.HeapInuse)>>20, 10)+"MB")
-	line("os.memory.max", strconv.FormatUint(m.Sys>>20, 10)+"MB")
-	line("os.memory.total", strconv.FormatUint(m.HeapSys>>20, 10)+"MB")
 	return b.String()
 }
 

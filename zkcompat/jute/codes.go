@@ -52,6 +52,15 @@ var opcodeNames = map[Opcode]string{
 	OpCloseSession: "closeSession", OpError: "error",
 }
 
+// Writes tells whether a request of that type goes through the commit order.
+func (o Opcode) Writes() bool {
+	switch o {
+	case OpCreate, OpCreate2, OpCreateContainer, OpCreateTTL, OpDelete, OpDeleteContainer, OpSetData, OpSetACL, OpCheck, OpMulti, OpReconfig, OpCloseSession:
+		return true
+	}
+	return false
+}
+
 func (o Opcode) String() string {
 	if s, ok := opcodeNames[o]; ok {
 		return s
