@@ -16,6 +16,9 @@ type Config struct {
 	Status func() Status
 	// Traffic tells what the client listener has done. Nil: the member serves no clients.
 	Traffic func() Traffic
+	// Command answers a command of ZooKeeper's AdminServer by its canonical name, with an object; arg gives arguments, empty for none. Nil: the member serves no
+	// ZooKeeper clients.
+	Command func(name string, arg func(string) string) (json.Marshaler, error)
 	// Ready is nil when clients are served, else the reason why not. Nil func: ask Status.
 	Ready func() error
 	// Logger hears of answers that could not be written. Nil: nobody.
@@ -48,6 +51,9 @@ func Handler(cfg Config) (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", h.healthz)
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.HandleFunc("GET /v1/status", h.status)
+	mux.HandleFunc("GET /commands", h.commandList)
+	mux.HandleFunc("GET /commands/{$}", h.commandList)
+	mux.HandleFunc("/commands/{name}", h.command)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
 	}))
@@ -66,7 +72,7 @@ func (h handler) text(w http.ResponseWriter, code int, body string) {
 }
 
 func (h handler) index(w http.ResponseWriter, _ *http.Request) {
-	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON")
+	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON\n/commands   what ZooKeeper's AdminServer tells")
 }
 
 func (h handler) healthz(w http.ResponseWriter, _ *http.Request) { h.text(w, http.StatusOK, "ok") }

@@ -246,6 +246,9 @@ func (n *Node) number() (uint32, bool) {
 	return number, ok
 }
 
+// Zxid is what this member has applied of the replicated tree.
+func (n *Node) Zxid() tiers.Zxid { return n.zxid() }
+
 func (n *Node) zxid() tiers.Zxid { return replicated{n.strong}.Zxid() }
 
 // resolve finds a member's address by gossip. It is asked by the strong tier, which starts before gossip does.

@@ -82,6 +82,29 @@ type Figures struct {
 	Snapshot Measure // of the writing of a snapshot
 	// What it proposed as the leader: bytes of a log entry, which carries many txns; -1 before the first.
 	LastProposal, MinProposal, MaxProposal int64
+
+	LeadsSince   time.Time  // when it last began to lead; zero: never
+	SnapshotZxid tiers.Zxid // of the newest snapshot of this start
+	SnapshotTime time.Time  // likewise; zero: there is none
+}
+
+// Number is the number of a member in the cluster, by which ZooKeeper's configuration names it; 0 if it is not known.
+func (n *Node) Number(member string) (number int64) {
+	for _, r := range n.strong.Registered() {
+		if r.Name == member {
+			number = int64(r.Number) // the last one counts: a fresh directory under the old name is a new member
+		}
+	}
+	return number
+}
+
+// Membership is the text of /zookeeper/config at this member; empty in a cluster that never had a second member.
+func (n *Node) Membership() string {
+	_, v, err := n.strong.Configuration()
+	if err != nil {
+		return "" // it can't be read by nobody: it reads memory, as super
+	}
+	return string(v.Data)
 }
 
 // Figures may be called at any time before Close.
@@ -90,5 +113,6 @@ func (n *Node) Figures() Figures {
 	return Figures{
 		Fsync: Measure(f.Fsync), Snapshot: Measure(f.Snapshot),
 		LastProposal: f.LastProposal, MinProposal: f.MinProposal, MaxProposal: f.MaxProposal,
+		LeadsSince: f.LeadsSince, SnapshotZxid: f.SnapshotZxid, SnapshotTime: f.SnapshotTime,
 	}
 }

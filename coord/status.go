@@ -32,7 +32,7 @@ type Status struct {
 	Members  []Member       `json:"members"`
 	Routes   []Route        `json:"routes"`
 	Sessions SessionsStatus `json:"sessions"`
-	Watches  int            `json:"watches"` // armed at this member in the replicated tree
+	Watches  int            `json:"watches"` // armed at this member; one that reaches into several trees counts in each
 	Tree     TreeStatus     `json:"tree"`
 }
 
@@ -112,7 +112,7 @@ func (n *Node) Status() Status {
 		RaftState: strings.ToLower(r.State), Leader: r.Leader, LeaderAddress: leaderAddr, Term: r.Term,
 		CommitIndex: r.CommitIndex, AppliedIndex: r.Applied, Zxid: int64(r.Zxid), Staleness: age, StalenessKnown: known,
 		Routes: slices.Clone(n.cfg.Routes), Sessions: SessionsStatus{Hosted: hosted, Local: hosted - opened, Opened: opened},
-		Watches: r.Watches.Watches,
+		Watches: r.Watches.Watches + n.eventual.Stats().Watches,
 		Tree:    TreeStatus{Znodes: r.Tree.Znodes, Ephemerals: r.Tree.Ephemerals, Sessions: r.Tree.Sessions, DataBytes: r.Tree.DataBytes},
 	}
 	if err := n.ReadyErr(); err != nil {

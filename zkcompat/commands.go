@@ -23,7 +23,7 @@ var commands = map[string]func(s *Server, arg func(string) string) (Fields, erro
 	"environment":                    fields((*Server).environment),
 	"get_trace_mask":                 fields(func(s *Server) Fields { return Fields{{"tracemask", s.trace.Load()}} }),
 	"hash":                           fields(func(*Server) Fields { return Fields{{"digests", []any{}}} }),
-	"initial_configuration":          fields(func(s *Server) Fields { return Fields{{"initial_configuration", text(s.cfg.Server().Configuration)}} }),
+	"initial_configuration":          fields(func(*Server) Fields { return Fields{{"initial_configuration", nil}} }), // it may have secrets
 	"is_read_only":                   fields(func(s *Server) Fields { return Fields{{"read_only", s.cfg.ReadOnly()}} }),
 	"last_snapshot":                  fields((*Server).lastSnapshot),
 	"leader":                         (*Server).leader,
@@ -63,14 +63,6 @@ func refused(why string) func(*Server, func(string) string) (Fields, error) {
 	return func(*Server, func(string) string) (Fields, error) { return nil, errors.New(why) }
 }
 
-// text is null for an empty one.
-func text(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
-}
-
 func (s *Server) confFields() Fields {
 	i := s.cfg.Server()
 	fs := Fields{{"client_port", portOf(s.cfg.Listen)}}
@@ -96,7 +88,7 @@ func (s *Server) dirFields() Fields {
 func (s *Server) connectionFields() Fields {
 	plain, secure := []Fields{}, []Fields{}
 	for _, c := range s.connections() {
-		if f := c.fields(); c.encrypted() {
+		if f := c.fields(); c.encrypted.Load() {
 			secure = append(secure, f)
 		} else {
 			plain = append(plain, f)

@@ -17,8 +17,10 @@ type Config struct {
 	Tier     tiers.Tier
 	Sessions tiers.Sessions
 
-	// Server tells about the member; called for four-letter words and at handshakes, so it must be quick. Nil: nothing is known.
+	// Server tells about the member, for four-letter words and commands. Nil: nothing is known.
 	Server func() ServerInfo
+	// Applied is what the member has applied. Called at every handshake, so it must be quick. Nil: what Server says.
+	Applied func() tiers.Zxid
 	// Ready tells why clients cannot be served now: they are sent away at the handshake, to try another member. Nil: always ready.
 	Ready func() error
 
@@ -95,8 +97,7 @@ type ServerInfo struct {
 	SnapshotTime time.Time
 
 	DataDir                 string
-	DataDirSize, LogDirSize int64  // bytes
-	Configuration           string // what it was started with, as text
+	DataDirSize, LogDirSize int64 // bytes
 }
 
 // WatchesFactor is by how much a setWatches may exceed Config.MaxFrame: a client that comes back with all its watches in one
@@ -127,13 +128,16 @@ func (c *Config) setDefaults() error {
 	if c.Server == nil {
 		c.Server = func() ServerInfo { return ServerInfo{Mode: "standalone"} }
 	}
+	if c.Applied == nil {
+		c.Applied = func() tiers.Zxid { return c.Server().Zxid }
+	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
 	}
 	if c.FourLetterWords == nil {
 		c.FourLetterWords = defaultWords()
 	}
-	if err := checkWords(c.FourLetterWords); err != nil {
+	if err := CheckWords(c.FourLetterWords); err != nil {
 		return fmt.Errorf("zkcompat: %w", err)
 	}
 	if c.SessionList == nil {

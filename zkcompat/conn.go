@@ -53,9 +53,10 @@ type conn struct {
 	// readOnly: the client asked at the handshake to be served in read-only mode too. Constant from then on.
 	readOnly bool
 
-	applied tiers.Zxid                  // by this member, at the handshake; constant from then on
-	lease   atomic.Pointer[tiers.Lease] // nil before the handshake
-	ended   bool                        // the session was closed, or belongs to somebody else
+	applied   tiers.Zxid                  // by this member, at the handshake; constant from then on
+	lease     atomic.Pointer[tiers.Lease] // nil before the handshake
+	ended     bool                        // the session was closed, or belongs to somebody else
+	encrypted atomic.Bool                 // tls is set; for those who don't own it
 	// leaving: the server closes; to be set before the reader is woken.
 	leaving atomic.Bool
 	written chan struct{} // closed when the writer has ended

@@ -115,7 +115,7 @@ func (c *conn) admit(q *jute.ConnectRequest) (*tiers.Lease, error) {
 
 // reached waits until this member has applied z, and tells what it has applied.
 func (s *Server) reached(ctx context.Context, z tiers.Zxid) (tiers.Zxid, error) {
-	applied := s.cfg.Server().Zxid
+	applied := s.cfg.Applied()
 	if applied >= z {
 		return applied, nil
 	}

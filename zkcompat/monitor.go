@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -114,21 +115,25 @@ func (i *ServerInfo) leaderUptime() int64 {
 }
 
 // descriptors counts this process's open files where the system tells.
-func descriptors() (open int, limit string, ok bool) {
+func descriptors() (open int, limit int64, ok bool) {
 	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		return 0, "", false
+		return 0, 0, false
 	}
 	limits, err := os.ReadFile("/proc/self/limits")
 	if err != nil {
-		return 0, "", false
+		return 0, 0, false
 	}
 	for l := range strings.Lines(string(limits)) {
 		if rest, found := strings.CutPrefix(l, "Max open files"); found {
 			if f := strings.Fields(rest); len(f) > 0 {
-				return len(files), f[0], true
+				n, err := strconv.ParseInt(f[0], 10, 64)
+				if err != nil {
+					n = -1 // unlimited
+				}
+				return len(files), n, true
 			}
 		}
 	}
-	return 0, "", false
+	return 0, 0, false
 }

@@ -52,13 +52,13 @@ func newWorldOver(t *testing.T, tier *memtier.Tier, top tiers.Tier, opts ...opti
 		t.Fatal(err)
 	}
 	cfg := zkcompat.Config{
-		Listen: l, Tier: w.sessions.Tier(), Sessions: w.sessions, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Listen: l, Tier: w.sessions.Tier(), Sessions: w.sessions, EachDataWatch: tier.EachDataWatch, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 		Server: func() zkcompat.ServerInfo {
 			s := tier.Stats()
-			watchers, paths, watches := tier.WatchStats()
+			_, _, watches := tier.WatchStats()
 			return zkcompat.ServerInfo{
 				Mode: "standalone", Version: "0.1", Built: time.Unix(1735786999, 0), ID: 1, Zxid: tier.Zxid(), Znodes: s.Znodes, Ephemerals: s.Ephemerals,
-				DataBytes: s.DataBytes, Sessions: s.Sessions, Watchers: watchers, WatchedPaths: paths, Watches: watches,
+				DataBytes: s.DataBytes, Sessions: s.Sessions, Watches: watches,
 			}
 		},
 	}

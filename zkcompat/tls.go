@@ -76,6 +76,7 @@ func (c *conn) wrap() error {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
 	c.tls, c.rw = t, t
+	c.encrypted.Store(true)
 	c.r = bufio.NewReaderSize(t, 8<<10)
 	return c.knowCertificate(t.ConnectionState())
 }

@@ -54,8 +54,8 @@ func defaultWords() []string {
 	return slices.DeleteFunc(WordNames(), func(w string) bool { return w == "stmk" || w == "wchc" || w == "wchp" })
 }
 
-// checkWords says which of the names is no word.
-func checkWords(names []string) error {
+// CheckWords says which of the names is no word.
+func CheckWords(names []string) error {
 	for _, w := range names {
 		if words[w] == nil && w != "*" {
 			return fmt.Errorf("%q is no four-letter word: there are %s, and * for all", w, strings.Join(WordNames(), ", "))

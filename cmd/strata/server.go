@@ -128,7 +128,7 @@ func (v *server) startAdmin() error {
 	if v.adminListener == nil {
 		return nil
 	}
-	h, err := admin.Handler(admin.Config{Status: v.status, Traffic: v.traffic, Ready: v.ready, Logger: v.log})
+	h, err := admin.Handler(admin.Config{Status: v.status, Traffic: v.traffic, Command: v.command, Ready: v.ready, Logger: v.log})
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,8 @@ func (v *server) startClients(node *coord.Node) error {
 		return nil
 	}
 	config := zkcompat.Config{
-		Listen: v.zkListener, Tier: node.Tier(), Sessions: node.Sessions(), Server: v.serverInfo, Ready: v.ready, ReadOnly: node.ReadOnly, MajorityOnly: majorityOnly(v.routes),
+		Listen: v.zkListener, Tier: node.Tier(), Sessions: node.Sessions(), Server: v.serverInfo, Applied: v.applied, Ready: v.ready, ReadOnly: node.ReadOnly, MajorityOnly: majorityOnly(v.routes),
+		FourLetterWords: v.settings.words, SessionList: v.sessionList, EachDataWatch: node.EachDataWatch,
 		MaxFrame: v.settings.maxFrame, MaxPerAddress: v.settings.maxPerAddress,
 		Tick: v.settings.tick, MinTimeout: v.settings.minSession, MaxTimeout: v.settings.maxSession, Logger: v.log,
 	}

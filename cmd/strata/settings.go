@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/strata-coord/strata/zkcompat"
 )
 
 // settings are what serve is told by flags and file. Each has one flag; the file's keys are the flags' names.
@@ -32,6 +34,7 @@ type settings struct {
 	maxFrame        int
 	maxPerAddress   int
 	guard           guardSettings
+	words           []string
 	config          string
 	ignored         []string // keys of a zoo.cfg that mean nothing here
 	logLevel        slog.Level
@@ -65,6 +68,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.maxFrame, "max-frame", 1048575, "longest request of a ZooKeeper client, `BYTES` (jute.maxbuffer); at most 16 MiB")
 	f.IntVar(&s.maxPerAddress, "max-client-connections", 0, "how many connections one address may have, `N`; 0: no limit (maxClientCnxns)")
 	s.guard.register(f)
+	f.StringSliceVar(&s.words, "four-letter-words", nil, "the four-letter words that are answered, a `LIST`; * for all (default: all but stmk, wchc, wchp)")
 	f.StringVar(&s.config, "config", "", "a YAML `FILE` with the same keys, or a zoo.cfg; flags win")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log `LEVEL`: debug, info, warn or error; logs go to stderr")
 }
@@ -93,6 +97,9 @@ func (s *settings) complete() error {
 	if s.maxSession == 0 {
 		s.maxSession = 20 * s.tick
 	}
+	for i, w := range s.words {
+		s.words[i] = strings.TrimSpace(w)
+	}
 	switch {
 	case s.role != roleVoter && s.role != roleReplica:
 		return fmt.Errorf("--role %q: a member is a voter or a replica", s.role)
@@ -106,6 +113,8 @@ func (s *settings) complete() error {
 		return fmt.Errorf("--tick %v: must be positive", s.tick)
 	case s.maxFrame < minFrame || s.maxFrame > maxFrame:
 		return fmt.Errorf("--max-frame %d: want %d to %d bytes", s.maxFrame, minFrame, maxFrame)
+	case len(s.words) > 0 && zkcompat.CheckWords(s.words) != nil:
+		return fmt.Errorf("--four-letter-words: %w", zkcompat.CheckWords(s.words))
 	case s.maxPerAddress < 0:
 		return fmt.Errorf("--max-client-connections %d: want a number, 0 for no limit", s.maxPerAddress)
 	case s.containerCheck <= 0:

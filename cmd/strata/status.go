@@ -1,7 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -81,23 +84,86 @@ func (v *server) traffic() admin.Traffic {
 // serverInfo is the member as ZooKeeper's four-letter words tell it.
 func (v *server) serverInfo() zkcompat.ServerInfo {
 	i := zkcompat.ServerInfo{Version: strings.ReplaceAll(version(), "+", "-"), Built: built(), Started: v.began, DataDir: v.settings.dataDir}
+	i.DataDirSize = sizeOf(v.settings.dataDir)
+	i.LogDirSize = i.DataDirSize // log and snapshots are in one directory
 	node := v.node.Load()
 	if node == nil || v.ready() != nil {
 		return i
 	}
-	n := node.Status()
+	n, f := node.Status(), node.Figures()
 	i.Mode, i.ReadOnly = mode(n), n.ReadOnly
-	i.Zxid, i.Znodes, i.Ephemerals, i.DataBytes = tiers.Zxid(n.Zxid), n.Tree.Znodes, n.Tree.Ephemerals, n.Tree.DataBytes
-	i.Sessions, i.Watches = n.Tree.Sessions, n.Watches
-	if n.RaftState == "leader" {
-		i.Followers = max(0, len(n.Members)-1)
-		for _, m := range n.Members {
-			if m.Name != n.Member && m.State == "alive" {
-				i.SyncedFollowers++
-			}
-		}
+	i.ID, i.Zxid, i.Term = node.Number(n.Member), tiers.Zxid(n.Zxid), n.Term
+	i.Znodes, i.Ephemerals, i.DataBytes = n.Tree.Znodes, n.Tree.Ephemerals, n.Tree.DataBytes
+	i.Sessions, i.LocalSessions, i.Watches = n.Tree.Sessions, n.Sessions.Local, n.Watches
+	i.LeaderID, i.LeaderAddress, i.Membership = node.Number(n.Leader), n.LeaderAddress, node.Membership()
+	i.Fsync, i.Snapshot = zkcompat.Measure(f.Fsync), zkcompat.Measure(f.Snapshot)
+	i.LastProposal, i.MinProposal, i.MaxProposal = f.LastProposal, f.MinProposal, f.MaxProposal
+	i.LeadsSince, i.SnapshotZxid, i.SnapshotTime = f.LeadsSince, f.SnapshotZxid, f.SnapshotTime
+	for _, m := range n.Members {
+		count(&i, m, m.Name == n.Member)
 	}
 	return i
+}
+
+// count counts a member of the cluster.
+func count(i *zkcompat.ServerInfo, m coord.Member, self bool) {
+	if m.Role == roleVoter {
+		i.Voters++
+	}
+	if self || m.Role == "" {
+		return
+	}
+	all, synced := &i.Followers, &i.SyncedFollowers
+	if m.Role == roleReplica {
+		all, synced = &i.Observers, &i.SyncedObservers
+	}
+	*all++
+	if m.State == "alive" {
+		*synced++
+	}
+}
+
+// applied is what this member has applied.
+func (v *server) applied() tiers.Zxid {
+	if node := v.node.Load(); node != nil {
+		return node.Zxid()
+	}
+	return 0
+}
+
+// sessionList is the sessions that the member knows.
+func (v *server) sessionList() (list []zkcompat.SessionInfo) {
+	node := v.node.Load()
+	if node == nil {
+		return nil
+	}
+	for _, s := range node.SessionList() {
+		list = append(list, zkcompat.SessionInfo{ID: s.ID, Timeout: s.Timeout, Heard: s.Heard, Ephemerals: s.Ephemerals})
+	}
+	return list
+}
+
+// command answers a command of ZooKeeper's AdminServer.
+func (v *server) command(name string, arg func(string) string) (json.Marshaler, error) {
+	clients := v.clients.Load()
+	if clients == nil {
+		return nil, errStarting
+	}
+	return clients.Command(name, arg)
+}
+
+// sizeOf is how many bytes the files below a directory have, as far as they can be looked at.
+func sizeOf(dir string) (n int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil // it may be gone already
+		}
+		if f, err := d.Info(); err == nil {
+			n += f.Size()
+		}
+		return nil
+	})
+	return n
 }
 
 // mode is ZooKeeper's word for the part that a member plays.

@@ -39,6 +39,7 @@ var zooKeys = map[string]struct {
 	"maxSessionTimeout":                        {"max-session-timeout", milliseconds},
 	"maxClientCnxns":                           {"max-client-connections", same},
 	"jute.maxbuffer":                           {"max-frame", integer},
+	"4lw.commands.whitelist":                   {"four-letter-words", same},
 	"znode.container.checkIntervalMs":          {"container-check-interval", milliseconds},
 	"enforceQuota":                             {"enforce-quota", same},
 	"DigestAuthenticationProvider.superDigest": {"super-digest", same},

@@ -74,6 +74,7 @@ func (t *Tier) apply(l *raft.Log, e *tree.Entry) {
 	}
 	if s := e.TermStart; s != nil && s.Member == t.cfg.Name {
 		t.lead.started(l.Term)
+		t.beginsToLead()
 		t.outbox.signal()
 	}
 }
@@ -151,12 +152,13 @@ func (t fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("strong: take a snapshot: %w", err)
 	}
-	return &snapshot{t.Tier, s}, nil
+	return &snapshot{t.Tier, s, t.tree.Zxid()}, nil
 }
 
 type snapshot struct {
 	t *Tier
 	s *tree.Snapshot
+	z tiers.Zxid
 }
 
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
@@ -166,7 +168,7 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	}
 	err := sink.Close()
 	if err == nil {
-		s.t.measure(&s.t.figures.Snapshot, time.Since(begin))
+		s.t.snapshotted(s.z, time.Since(begin))
 	}
 	return err
 }

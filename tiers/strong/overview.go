@@ -41,6 +41,10 @@ type Figures struct {
 	Snapshot Measure // of the writing of a snapshot
 	// What this member proposed as the leader, bytes of an entry; -1 before the first.
 	LastProposal, MinProposal, MaxProposal int64
+
+	LeadsSince   time.Time  // when it last began to lead; zero: never
+	SnapshotZxid tiers.Zxid // of the newest snapshot of this start
+	SnapshotTime time.Time  // likewise; zero: there is none
 }
 
 // Figures may be called at any time.
@@ -54,6 +58,21 @@ func (t *Tier) measure(m *Measure, d time.Duration) {
 	t.figuresMu.Lock()
 	m.add(d)
 	t.figuresMu.Unlock()
+}
+
+// beginsToLead notes the beginning of this member's leadership.
+func (t *Tier) beginsToLead() {
+	t.figuresMu.Lock()
+	t.figures.LeadsSince = time.Now()
+	t.figuresMu.Unlock()
+}
+
+// snapshotted notes a snapshot that is written.
+func (t *Tier) snapshotted(z tiers.Zxid, took time.Duration) {
+	t.figuresMu.Lock()
+	defer t.figuresMu.Unlock()
+	t.figures.Snapshot.add(took)
+	t.figures.SnapshotZxid, t.figures.SnapshotTime = z, time.Now()
 }
 
 // proposed notes the size of an entry.

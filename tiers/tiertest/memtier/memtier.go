@@ -345,5 +345,8 @@ func (t *Tier) Stats() tree.Stats { return t.tree.Stats() }
 // Zxid is that of the last successful txn.
 func (t *Tier) Zxid() tiers.Zxid { return t.tree.Zxid() }
 
+// EachDataWatch calls f with the watches of data; see the hub's EachData for what f may do.
+func (t *Tier) EachDataWatch(f func(w tiers.Watcher, path string)) { t.tree.Hub().EachData(f) }
+
 // WatchStats counts watchers, watched paths and watches.
 func (t *Tier) WatchStats() (watchers, paths, watches int) { return t.tree.Hub().Stats() }

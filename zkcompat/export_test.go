@@ -1,0 +1,4 @@
+package zkcompat
+
+// Commands are those that a Server answers.
+var Commands = commands
