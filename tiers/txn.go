@@ -111,7 +111,8 @@ type Query struct {
 // WatchSpec says which watch a read arms.
 type WatchSpec struct {
 	Watcher Watcher
-	// Scope is ScopeData (WantStat, WantData) or ScopeChildren (WantChildren).
+	// Scope is ScopeData (WantStat, WantData) or ScopeChildren (WantChildren). With WantNothing, which finds whatever there is, it
+	// is ScopePersistent or ScopeRecursive: AddWatch at the read's place, in path's tree alone.
 	Scope Scope
 	// Rearm makes the watch conditional, for a client that had it before it reconnected and last saw Since: it is armed only
 	// if nothing that it would have told has happened after Since. View.Armed says which. ExpectMissing: the client knew the znode as missing.

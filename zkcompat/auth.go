@@ -98,8 +98,11 @@ func (c *conn) auth(s *slot, d *jute.Decoder) error {
 // sasl takes a token of DIGEST-MD5: the first of a connection, whatever is in it, asks for a challenge; the second answers that.
 func (c *conn) sasl(s *slot, d *jute.Decoder) error {
 	token := d.Buffer()
-	if d.Err() != nil {
+	switch {
+	case d.Err() != nil:
 		return garbledAuth(d.Err())
+	case token == nil:
+		return garbledAuth(jute.ErrNull)
 	}
 	cfg := c.srv.cfg.SASL
 	failed := jute.CodeAuthFailed

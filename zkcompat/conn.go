@@ -314,14 +314,21 @@ func (c *conn) submit(s *slot, ops ...tiers.Op) error {
 // follow places a read behind what this connection asked before.
 func (c *conn) follow(q tiers.Query, then func(tiers.Receipt, error)) {
 	after := c.last
-	if after != nil {
-		if _, _, done := after.Result(); done {
-			after = nil
-		}
+	if !c.waits() {
+		after = nil
 	}
 	q.Caller, q.Session, q.Local = c.caller, c.session(), c.readOnly
 	c.last = c.srv.cfg.Tier.Follow(context.Background(), q, after)
 	c.last.Then(then)
+}
+
+// waits tells whether the newest request to a tier still waits for its answer.
+func (c *conn) waits() bool {
+	if c.last == nil {
+		return false
+	}
+	_, _, done := c.last.Result()
+	return !done
 }
 
 // open gives s its place.

@@ -333,3 +333,32 @@ func TestServerCloseWhileHeld(t *testing.T) {
 	}
 	c.closed()
 }
+
+// Watches are armed, found and removed at their place in the order: what was asked before, and still waits, comes before them.
+func TestWatchRequestsKeepTheirPlace(t *testing.T) {
+	w := newWorld(t)
+	c := w.connect()
+	c.do(create("/a", ""), 0)
+	on := func(path string, n int32) []byte { return (&jute.PathInt{Path: path, Value: n}).Append(nil) }
+	release := w.tier.Hold()
+	var xids []int32
+	xids = append(xids,
+		c.node(set("/a", "1")),
+		c.send(jute.OpAddWatch, on("/a", jute.AddPersistent)),
+		c.node(get("/a", true)),
+		c.send(jute.OpCheckWatches, on("/a", jute.WatchData)),
+		c.send(jute.OpRemoveWatches, on("/a", jute.WatchPersistent)),
+		c.send(jute.OpRemoveWatches, on("/a", jute.WatchPersistent)),
+		c.send(jute.OpRemoveWatches, on("/a", jute.WatchAny)))
+	release()
+	for i, code := range []jute.Code{0, 0, 0, 0, 0, jute.CodeNoWatcher, 0} { // and no event of the first write
+		c.want(xids[i], code)
+	}
+	release = w.tier.Hold()
+	first, arm, second := c.node(set("/a", "1")), c.send(jute.OpAddWatch, on("/a", jute.AddRecursive)), c.node(set("/a", "2"))
+	release()
+	c.want(first, 0)
+	c.want(arm, 0)
+	c.event(changed, "/a")
+	c.want(second, 0)
+}

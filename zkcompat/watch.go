@@ -29,7 +29,17 @@ func (c *conn) addWatch(s *slot, d *jute.Decoder) error {
 	if !c.open(s) {
 		return errGone
 	}
-	c.answered(s, tiers.Receipt{Zxid: s.floor}, c.srv.cfg.Tier.AddWatch(path, scope, c))
+	if !c.waits() {
+		c.answered(s, tiers.Receipt{Zxid: s.floor}, c.srv.cfg.Tier.AddWatch(path, scope, c))
+		return nil
+	}
+	// It sees nothing of what was asked before, so it is armed at its place. The AddWatch is for the trees mounted below, and for
+	// what is to be watched although it can't be read now.
+	at := tiers.Query{Path: path, Want: tiers.WantNothing, Watch: &tiers.WatchSpec{Watcher: c, Scope: scope}}
+	c.follow(at, func(r tiers.Receipt, _ error) {
+		r.Zxid = max(r.Zxid, r.View.Zxid, s.floor)
+		c.answered(s, r, c.srv.cfg.Tier.AddWatch(path, scope, c))
+	})
 	return nil
 }
 
@@ -44,16 +54,30 @@ func (c *conn) findWatches(s *slot, d *jute.Decoder) error {
 		return c.garbled(s)
 	}
 	path := rooted(q.Path) // with an empty one, Unwatch would take everything
-	has := false
-	if s.op == jute.OpRemoveWatches {
-		has = c.srv.cfg.Tier.Unwatch(c, path, scope)
-	} else {
-		has = c.srv.cfg.Tier.HasWatch(c, path, scope)
+	find := func() error {
+		has := false
+		if s.op == jute.OpRemoveWatches {
+			has = c.srv.cfg.Tier.Unwatch(c, path, scope)
+		} else {
+			has = c.srv.cfg.Tier.HasWatch(c, path, scope)
+		}
+		if !has {
+			return tiers.ErrNoWatcher
+		}
+		return nil
 	}
-	if !has {
-		return c.reply(s, jute.CodeNoWatcher)
+	if !c.open(s) {
+		return errGone
 	}
-	return c.reply(s, jute.CodeOK)
+	if !c.waits() {
+		c.answered(s, tiers.Receipt{Zxid: s.floor}, find())
+		return nil
+	}
+	// What arms the watch, or takes it away, may still be under way.
+	c.follow(tiers.Query{Path: path, Want: tiers.WantNothing}, func(r tiers.Receipt, _ error) {
+		c.answered(s, tiers.Receipt{Zxid: max(r.Zxid, r.View.Zxid, s.floor)}, find())
+	})
+	return nil
 }
 
 func scopeOfType(t int32) (s tiers.Scope, known bool) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,38 @@ func stage(s *Story) ([]Difference, error) {
 		return nil, fmt.Errorf("Strata: %w", err)
 	}
 	return Compare(s, theirs, own), nil
+}
+
+var (
+	firstSeed = flag.Uint64("compare.seed", 1, "first seed of TestRandom")
+	howMany   = flag.Int("compare.stories", 60, "stories of TestRandom")
+	howLong   = flag.Int("compare.lines", 50, "lines of each of them")
+)
+
+// TestRandom plays random stories, and shortens those in which the servers differ.
+func TestRandom(t *testing.T) {
+	for seed := *firstSeed; seed < *firstSeed+uint64(*howMany); seed++ {
+		wrong := func(s *Story) []Difference {
+			ds, err := stage(s)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			l := Ledger{Expected: Expected}
+			return l.Unexpected(ds)
+		}
+		s := Random(seed, *howLong)
+		ds := wrong(s)
+		if len(ds) == 0 {
+			continue
+		}
+		first := ds[0]
+		same := func(d Difference) bool { return d.Like(&first) }
+		short := Shrink(s, func(s *Story) bool { return slices.ContainsFunc(wrong(s), same) })
+		t.Errorf("%s%v", short.Text(), first)
+		if t.Failed() && seed > *firstSeed+20 {
+			break
+		}
+	}
 }
 
 // TestStories plays all stories.

@@ -19,6 +19,19 @@ func (d Difference) String() string {
 	return fmt.Sprintf("%s: %s: ZooKeeper %s, Strata %s    # %s", d.Story, d.At, d.Real, d.Ours, d.Line)
 }
 
+// Like tells whether d is o in another story: the same field of an answer to the same request.
+func (d *Difference) Like(o *Difference) bool {
+	what := func(d *Difference) string {
+		l, _ := ParseLine(d.Line) // a line that was played
+		_, at, _ := strings.Cut(d.At, " ")
+		if decides(d.At) {
+			at += d.Real + d.Ours
+		}
+		return l.Verb + l.Keys["type"] + " " + at
+	}
+	return what(d) == what(o)
+}
+
 // Compare lists the differences of two transcripts of s.
 func Compare(s *Story, theirs, ours *Transcript) []Difference {
 	a, b := normalize(theirs), normalize(ours)
@@ -35,9 +48,15 @@ func Compare(s *Story, theirs, ours *Transcript) []Difference {
 				conns = append(conns, h.Conn)
 			}
 		}
+		anyOrder := step > 0 && s.Lines[step-1].Verb == "close" // ephemerals go in no order
 		for _, c := range conns {
 			where := fmt.Sprintf("%d %s", step, c)
-			for _, d := range frames(a, b, of(x, c), of(y, c)) {
+			xs, ys := of(x, c), of(y, c)
+			if anyOrder {
+				a.sortEvents(xs)
+				b.sortEvents(ys)
+			}
+			for _, d := range frames(a, b, xs, ys) {
 				d.Story, d.Line, d.At = s.Name, text, where+" "+d.At
 				all = append(all, d)
 			}

@@ -40,6 +40,8 @@ func normalize(t *Transcript) *normal {
 // value is f in words that both servers must use.
 func (n *normal) value(f *Field) string {
 	switch f.Kind {
+	case Ping: // which may overtake what would show in it
+		return "any"
 	case Zxid, Seen:
 		if f.Num <= 0 {
 			return strconv.FormatInt(f.Num, 10)
@@ -86,6 +88,16 @@ func (n *normal) time(f *Field) string {
 		}
 	}
 	return "of its change"
+}
+
+// sortEvents orders the events among frames.
+func (n *normal) sortEvents(fs []Frame) {
+	slices.SortStableFunc(fs, func(x, y Frame) int {
+		if x.Kind != "event" || y.Kind != "event" {
+			return 0
+		}
+		return strings.Compare(n.render([]Frame{x}), n.render([]Frame{y}))
+	})
 }
 
 // render shows frames in one line.

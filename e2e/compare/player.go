@@ -226,10 +226,7 @@ func (pl *play) connect(step int, l *Line) error {
 		SessionID: e.number("session", 0), Password: make([]byte, jute.PasswordLen), HasReadOnly: e.number("len", 45) > 44, ReadOnly: l.Keys["ro"] != "",
 	}
 	if as := l.Keys["as"]; as != "" {
-		id, ok := pl.opened[as]
-		if !ok {
-			return fmt.Errorf("%s has had no session", as)
-		}
+		id := pl.opened[as] // none: a new one
 		q.SessionID, q.Password = id.SessionID, slices.Clone(id.Password[:])
 	}
 	switch l.Keys["pass"] {

@@ -163,9 +163,15 @@ DigestAuthenticationProvider.superDigest=%s
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
+	jaas := filepath.Join(dir, "jaas.conf")
+	text = "Server {\n  org.apache.zookeeper.server.auth.DigestLoginModule required\n  user_bob=\"secret\";\n};\n"
+	if err := os.WriteFile(jaas, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
 	s := &server{name: "ZooKeeper", addr: "127.0.0.1:" + port}
 	s.cmd = exec.Command("java", "-Xmx512m", "-Dzookeeper.extendedTypesEnabled=true", "-Dznode.container.checkIntervalMs=500",
-		"-Dzookeeper.jmx.log4j.disable=true", "-cp", zookeeperJar, zookeeperMain, conf)
+		"-Dzookeeper.jmx.log4j.disable=true",
+		"-Djava.security.auth.login.config="+jaas, "-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", "-cp", zookeeperJar, zookeeperMain, conf)
 	s.cmd.Dir = dir
 	return s, s.start()
 }
@@ -180,10 +186,15 @@ func startStrata(dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	users := filepath.Join(dir, "users.yaml")
+	if err := os.WriteFile(users, []byte("bob: secret\n"), 0o600); err != nil {
+		return nil, err
+	}
 	s := &server{name: "Strata", addr: "127.0.0.1:" + port}
 	s.cmd = exec.Command(bin, "serve", "--name", "one", "--data-dir", filepath.Join(dir, "data"), "--bind", "127.0.0.1:0",
 		"--zk-listen", s.addr, "--admin-listen", "", "--route", "/=strong", "--tick", fmt.Sprintf("%dms", tickMillis),
-		"--container-check-interval", "500ms", "--super-digest", superDigest, "--enforce-quota")
+		"--container-check-interval", "500ms", "--super-digest", superDigest, "--enforce-quota",
+		"--sasl-users", users)
 	return s, s.start()
 }
 

@@ -169,12 +169,14 @@ func (l *Line) arguments(ws []word) {
 type word struct {
 	key, s string
 	quoted bool
+	at     int // in the line
 }
 
 func words(text string) ([]word, error) {
 	var out []word
+	whole := len(text)
 	for text = strings.TrimLeft(text, " \t"); text != ""; text = strings.TrimLeft(text, " \t") {
-		var w word
+		w := word{at: whole - len(text)}
 		if n := strings.IndexAny(text, "= \t\""); n > 0 && text[n] == '=' {
 			w.key, text = text[:n], text[n+1:]
 		}

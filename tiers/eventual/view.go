@@ -271,8 +271,6 @@ func (v *view) read(q tiers.Query) (tiers.View, error) {
 	defer v.mu.RUnlock()
 	a := tiers.View{Zxid: v.zxid()}
 	switch q.Want {
-	case tiers.WantNothing:
-		return a, nil
 	case tiers.WantEphemerals:
 		a.Children = v.ephemeralPaths(int64(q.Session), q.Path)
 		return a, nil
@@ -281,8 +279,15 @@ func (v *view) read(q tiers.Query) (tiers.View, error) {
 	if path == "" {
 		path = "/"
 	}
-	z := v.znodes[path]
 	w := q.Watch
+	if q.Want == tiers.WantNothing {
+		if w != nil {
+			v.hub.Add(path, w.Scope, w.Watcher)
+			a.Armed = true
+		}
+		return a, nil
+	}
+	z := v.znodes[path]
 	if z == nil {
 		if w != nil && q.Want == tiers.WantStat && (!w.Rearm || w.ExpectMissing) {
 			v.hub.Add(path, w.Scope, w.Watcher)

@@ -102,6 +102,27 @@ var watches = []test{
 			e.Error("a deletion consumes both kinds")
 		}
 	}},
+	{name: "WatchesThatStayAtTheirPlace", run: func(e *env) {
+		p := e.path("a")
+		for _, scope := range []tiers.Scope{tiers.ScopePersistent, tiers.ScopeRecursive} {
+			w := newRecorder()
+			e.do(create(p, nil, tiers.Persistent))
+			first := e.tier.Submit(e.ctx, tiers.Txn{Ops: []tiers.Op{set(p, "1", anyVersion)}})
+			armed := e.tier.Follow(e.ctx, tiers.Query{Path: p, Want: tiers.WantNothing, Watch: &tiers.WatchSpec{Watcher: w, Scope: scope}}, first)
+			last := e.tier.Submit(e.ctx, tiers.Txn{Ops: []tiers.Op{set(p, "2", anyVersion)}})
+			for _, pending := range []*tiers.Pending{first, armed, last} {
+				if _, err := pending.Wait(e.ctx); err != nil {
+					e.Fatal(err)
+				}
+			}
+			if r, _, _ := armed.Result(); !r.View.Armed || !e.tier.HasWatch(w, p, scope) {
+				e.Errorf("%v is not armed: %+v", scope, r)
+			}
+			e.wants(w, "what came after it", "NodeDataChanged a")
+			e.tier.Unwatch(w, "", tiers.ScopeAny)
+			e.do(remove(p, anyVersion))
+		}
+	}},
 	{name: "PersistentWatches", run: func(e *env) {
 		p, w := e.path("a"), newRecorder()
 		e.watch(p, tiers.ScopePersistent, w)

@@ -17,15 +17,13 @@ func (t *Tree) Read(q tiers.Query) (tiers.View, error) {
 	v := tiers.View{Zxid: t.zxid}
 	switch q.Want {
 	case tiers.WantNothing:
+		v.Armed = t.arm(reading(q.Path), nil, q.Watch)
 		return v, nil
 	case tiers.WantEphemerals:
 		v.Children = t.ephemeralsOf(q.Session, q.Path)
 		return v, nil
 	}
-	path := q.Path
-	if path == "" {
-		path = "/" // zk-protocol 6.1: an alias for reads
-	}
+	path := reading(q.Path)
 	z := t.znodes.get(path)
 	if err := readable(z, path, &q); err != nil {
 		if q.Want == tiers.WantStat && errors.Is(err, tiers.ErrNoNode) {
@@ -46,6 +44,14 @@ func (t *Tree) Read(q tiers.Query) (tiers.View, error) {
 	}
 	v.Armed = t.arm(path, z, q.Watch)
 	return v, nil
+}
+
+// reading is the path that is meant by a read: the empty one is an alias of the root (zk-protocol 6.1).
+func reading(path string) string {
+	if path == "" {
+		return "/"
+	}
+	return path
 }
 
 // readable tells what is wrong with reading z (nil: nothing is there), in the order of zk-protocol 5.2.
