@@ -89,7 +89,7 @@ func (c *conn) auth(s *slot, d *jute.Decoder) error {
 		ok = slices.ContainsFunc(c.caller, func(id tiers.Identity) bool { return id.Scheme == "x509" })
 	}
 	if !ok {
-		return c.refuseAuth(s, jute.CodeAuthFailed, q.Scheme, "another scheme, or a credential that is none: digest and ip are served, and x509 with a client certificate")
+		return c.refuseAuth(s, jute.CodeAuthFailed, q.Scheme, "no such scheme here, or nothing in it: digest and ip are served, and x509 to who has a client certificate")
 	}
 	s.zxid = zxidNone
 	return c.reply(s, jute.CodeOK)
