@@ -50,7 +50,7 @@ func TestRandom(t *testing.T) {
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			l := Ledger{Expected: Expected}
+			l := Ledger{Expected: Expected, Cluster: *members > 1}
 			return l.Unexpected(ds)
 		}
 		s := Random(seed, *howLong)
@@ -70,7 +70,7 @@ func TestRandom(t *testing.T) {
 
 // TestStories plays all stories.
 func TestStories(t *testing.T) {
-	ledger := Ledger{Expected: Expected}
+	ledger := Ledger{Expected: Expected, Cluster: *members > 1}
 	files, err := filepath.Glob("stories/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no stories: %v", err)

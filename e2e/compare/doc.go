@@ -10,6 +10,8 @@
 //	go test -tags foreign ./e2e/compare
 //	go test -tags foreign ./e2e/compare -run 'TestStories/sequence'
 //	go test -tags foreign ./e2e/compare -run TestRandom -compare.seed 7 -compare.stories 100
+//	go test -tags foreign ./e2e/compare -compare.members 3
+//	go test -tags foreign ./e2e/compare -compare.route readonly
 //
 // # The language
 //

@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +25,11 @@ const (
 	// superDigest is of super:secret, on both servers.
 	superDigest = "super:lK75jTNcA+U9vtVEw5vB51mj/w4="
 	tickMillis  = 500
+)
+
+var (
+	members = flag.Int("compare.members", 1, "members of Strata's cluster; connections A, B, C go to different ones")
+	route   = flag.String("compare.route", "strong", "tier of Strata's znodes")
 )
 
 // real and ours play to the servers. Owned by TestMain.
@@ -48,19 +55,25 @@ func withServers(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer zk.stop()
-	st, err := startStrata(dir)
+	strata, err := startStrata(dir)
+	for _, s := range strata {
+		defer s.stop()
+	}
 	if err != nil {
 		return 1, err
 	}
-	defer st.stop()
-	for _, s := range []*server{zk, st} {
+	all := append([]*server{zk}, strata...)
+	for _, s := range all {
 		if err := s.serves(); err != nil {
 			return 1, err
 		}
 	}
-	real.Addr, ours.Addr = zk.addr, st.addr
+	real.Addr, ours.Addr = zk.addr, strata[0].addr
+	for _, s := range strata[1:] {
+		ours.Others = append(ours.Others, s.addr)
+	}
 	code := m.Run()
-	for _, s := range []*server{zk, st} {
+	for _, s := range all {
 		select {
 		case <-s.ended:
 			return 1, fmt.Errorf("%s ended before the tests did: %v\n%s", s.name, s.cmd.ProcessState, s.said())
@@ -68,7 +81,9 @@ func withServers(m *testing.M) (int, error) {
 		}
 	}
 	if code != 0 && testing.Verbose() {
-		fmt.Fprintf(os.Stderr, "Strata said:\n%s\n", st.said())
+		for _, s := range strata {
+			fmt.Fprintf(os.Stderr, "%s said:\n%s\n", s.name, s.said())
+		}
 	}
 	return code, nil
 }
@@ -176,26 +191,42 @@ DigestAuthenticationProvider.superDigest=%s
 	return s, s.start()
 }
 
-func startStrata(dir string) (*server, error) {
+// startStrata starts the members of one cluster; on an error too, those that it returns run.
+func startStrata(dir string) ([]*server, error) {
 	bin := filepath.Join(dir, "strata")
 	build := exec.Command("go", "build", "-o", bin, "github.com/strata-coord/strata/cmd/strata")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build strata: %w\n%s", err, out)
 	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
 	users := filepath.Join(dir, "users.yaml")
 	if err := os.WriteFile(users, []byte("bob: secret\n"), 0o600); err != nil {
 		return nil, err
 	}
-	s := &server{name: "Strata", addr: "127.0.0.1:" + port}
-	s.cmd = exec.Command(bin, "serve", "--name", "one", "--data-dir", filepath.Join(dir, "data"), "--bind", "127.0.0.1:0",
-		"--zk-listen", s.addr, "--admin-listen", "", "--route", "/=strong", "--tick", fmt.Sprintf("%dms", tickMillis),
-		"--container-check-interval", "500ms", "--super-digest", superDigest, "--enforce-quota",
-		"--sasl-users", users)
-	return s, s.start()
+	var binds []string
+	for range *members {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		binds = append(binds, "127.0.0.1:"+port)
+	}
+	var all []*server
+	for i, bind := range binds {
+		port, err := freePort()
+		if err != nil {
+			return all, err
+		}
+		s := &server{name: fmt.Sprintf("Strata's member %d", i+1), addr: "127.0.0.1:" + port}
+		s.cmd = exec.Command(bin, "serve", "--name", fmt.Sprintf("m%d", i+1), "--data-dir", filepath.Join(dir, fmt.Sprintf("data%d", i+1)),
+			"--bind", bind, "--join", strings.Join(binds, ","), "--bootstrap-expect", strconv.Itoa(*members),
+			"--zk-listen", s.addr, "--admin-listen", "", "--route", "/="+*route, "--tick", fmt.Sprintf("%dms", tickMillis),
+			"--container-check-interval", "500ms", "--super-digest", superDigest, "--enforce-quota", "--sasl-users", users, "--four-letter-words", "*")
+		if err := s.start(); err != nil {
+			return all, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
 }
 
 // freePort was free a moment ago.

@@ -51,7 +51,8 @@ func wordShape(word, text string) []string {
 			lines[i] = lastOp.ReplaceAllString(l, "lop=OP")
 		}
 	}
-	if word == "cons" {
+	switch word {
+	case "cons", "dump", "wchc", "wchp":
 		slices.Sort(lines)
 	}
 	if word == "mntr" {
