@@ -83,6 +83,7 @@ func FuzzListener(f *testing.F) {
 		script(hello, request(1, jute.OpAddWatch, jute.AppendInt(jute.AppendString(nil, "/"), 1)), request(2, jute.OpSync, jute.AppendString(nil, "/"))),
 		script(hello, request(1, jute.OpReconfig, append(jute.AppendString(jute.AppendString(jute.AppendString(nil, "server.4=h:1:2:participant;3"), "4"), ""), make([]byte, 8)...))),
 		script(hello, request(1, 1000, nil)),
+		script(hello, request(1, jute.OpSASL, jute.AppendBuffer(nil, nil)), request(2, jute.OpSASL, jute.AppendBuffer(nil, []byte(`username="bob",nonce="x",response=1`))), request(3, jute.OpPing, nil)),
 	} {
 		f.Add(seed, uint16(7))
 	}
@@ -90,10 +91,12 @@ func FuzzListener(f *testing.F) {
 	tier := memtier.New(memtier.Options{})
 	sessions := memtier.NewSessions(tier, 50*time.Millisecond, time.Minute)
 	l := newPipes()
-	server, err := zkcompat.Listen(zkcompat.Config{
+	cfg := zkcompat.Config{
 		Listen: l, Tier: sessions.Tier(), Sessions: sessions, MaxFrame: 64 << 10,
 		Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	withSASL(&cfg)
+	server, err := zkcompat.Listen(cfg)
 	if err != nil {
 		f.Fatal(err)
 	}
