@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	methodHello   byte = 1 // a greeting; a greeting back
-	methodPromise byte = 2 // a greeting; empty: promised
+	methodHello    byte = 1 // a greeting; a greeting back
+	methodPromise  byte = 2 // a greeting; empty: promised
+	methodReconfig byte = 3 // a reconfigCall for the leader; a reconfigAnswer
+	methodVerdict  byte = 4 // a verdict; empty: noted
 
 	helloTimeout = 2 * time.Second
 )
@@ -31,6 +33,7 @@ type greeting struct {
 	Fresh    bool   // it has never belonged to a cluster
 	Promised string // whom it follows into a new cluster; empty: nobody yet
 	Known    []acquaintance
+	Cluster  string // of the replicated tree that it belongs to; empty: none
 }
 
 // acquaintance is a member that the greeter sees alive.
@@ -72,20 +75,18 @@ func (g *greeter) serve(n *Node) {
 			}
 			return nil, g.promise(x.Name)
 		}},
+		methodReconfig: {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) { return n.handleReconfig(body) }},
+		methodVerdict:  {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) { return n.handleVerdict(body) }},
 	}, n.log)
 }
 
 // ask greets one address.
 func (g *greeter) ask(ctx context.Context, method byte, addr string, me greeting) (greeting, error) {
-	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
-	defer cancel()
-	c := peernet.NewClient(func(ctx context.Context) (net.Conn, error) { return g.port.Dial(ctx, peernet.Hello, addr) })
-	defer c.Close()
 	body, err := msgpack.Marshal(&me)
 	if err != nil {
 		return greeting{}, err
 	}
-	b, err := c.Call(ctx, method, body)
+	b, err := g.call(ctx, method, addr, body)
 	if err != nil || method == methodPromise {
 		return greeting{}, err
 	}
@@ -94,6 +95,15 @@ func (g *greeter) ask(ctx context.Context, method byte, addr string, me greeting
 		return greeting{}, fmt.Errorf("malformed greeting from %s: %w", addr, err)
 	}
 	return x, nil
+}
+
+// call asks one address something that is answered at once.
+func (g *greeter) call(ctx context.Context, method byte, addr string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	c := peernet.NewClient(func(ctx context.Context) (net.Conn, error) { return g.port.Dial(ctx, peernet.Hello, addr) })
+	defer c.Close()
+	return c.Call(ctx, method, body)
 }
 
 // askAll greets many addresses at once; who does not answer is absent.

@@ -54,10 +54,14 @@ type Node struct {
 	held       map[*Session]struct{} // guarded by sessionsMu; the sessions of this program that have not ended
 	closing    bool                  // guarded by sessionsMu; no more of them are opened
 
-	stop context.CancelFunc
-	work sync.WaitGroup
-	once sync.Once
-	err  error // of the stop; set by once
+	changes   *turns    // of changing the membership
+	expulsion expulsion // of this member
+
+	running context.Context // ends when the stop begins
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+	once    sync.Once
+	err     error // of the stop; set by once
 }
 
 // Open starts a member. It returns when the member serves what needs no majority; Ready tells when the rest is there. Errors: bad
@@ -66,7 +70,7 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger, held: make(map[*Session]struct{})}
+	n := &Node{cfg: cfg, log: cfg.Logger, changes: newTurns(), held: make(map[*Session]struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.shut(false))
@@ -95,11 +99,10 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err := n.openTiers(); err != nil {
 		return nil, err
 	}
+	n.running, n.stop = context.WithCancel(context.Background())
 	n.greeter.serve(n)
-	runCtx, cancel := context.WithCancel(context.Background())
-	n.stop = cancel
 	for _, f := range []func(context.Context){n.form, n.reconcile, n.stayAlive, n.tellCluster} {
-		n.work.Go(func() { f(runCtx) })
+		n.work.Go(func() { f(n.running) })
 	}
 	return n, nil
 }
@@ -123,7 +126,7 @@ func (n *Node) isSelf(addr string) bool {
 
 // me is this member's greeting.
 func (n *Node) me() greeting {
-	g := greeting{Name: n.cfg.Name, Identity: n.dir.identity()}
+	g := greeting{Name: n.cfg.Name, Identity: n.dir.identity(), Cluster: n.cluster()}
 	n.promises.Lock()
 	g.Promised = n.dir.meta.Promised
 	n.promises.Unlock()
@@ -335,6 +338,8 @@ func (n *Node) Ready(ctx context.Context) error {
 func (n *Node) ReadyErr() error {
 	_, _, registered := n.strong.Number()
 	switch awaited := n.awaited.Load(); {
+	case n.Expelled() != nil:
+		return n.Expelled()
 	case len(n.strong.Servers()) == 0 && awaited > 0:
 		return fmt.Errorf("waiting for %d more of %d voters to form the cluster", awaited, n.cfg.BootstrapExpect)
 	case len(n.strong.Servers()) == 0:

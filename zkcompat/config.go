@@ -1,6 +1,7 @@
 package zkcompat
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,14 @@ type Config struct {
 	// MajorityOnly tells that no route answers without a majority. Then clients that did not ask for read-only service are sent away in
 	// read-only mode, to try another member; else they stay, for the routes that go on.
 	MajorityOnly bool
+
+	// Reconfig changes the membership of the cluster and returns the new content of /zookeeper/config with its Stat; it may take a minute,
+	// and ends with its context. Its errors are told to clients by their kinds (tiers.ErrStandalone and those named there). Nil: it is
+	// disabled, as ZooKeeper's is without reconfigEnabled.
+	Reconfig func(context.Context, tiers.Reconfig) (tiers.View, error)
+	// Gone tells why this member serves nobody any more: connections end at their next request or ping, so that clients look for another
+	// member. Called for every request, so it must be cheap. Nil: never.
+	Gone func() error
 
 	// Tick and the bounds of session timeouts are only reported (by the word conf): Sessions negotiates. Zero: 2 s, 2 and 20 ticks.
 	Tick, MinTimeout, MaxTimeout time.Duration
@@ -148,6 +157,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.ReadOnly == nil {
 		c.ReadOnly = func() bool { return false }
+	}
+	if c.Gone == nil {
+		c.Gone = func() error { return nil }
 	}
 	if c.Tick <= 0 {
 		c.Tick = 2 * time.Second

@@ -54,10 +54,7 @@ func (c *conn) dispatch(body []byte) error {
 	case jute.OpDeleteContainer: // likewise
 		return c.reply(s, jute.CodeBadArguments)
 	case jute.OpReconfig:
-		if c.refuses("/") {
-			return c.notReadOnly(s)
-		}
-		return c.reply(s, jute.CodeReconfigDisabled)
+		return c.reconfig(s, d)
 	}
 	c.srv.notes.unserved(h.Op, c.from(), c.session())
 	s.zxid = zxidUnknown

@@ -48,6 +48,9 @@ var codes = []struct {
 	{tiers.ErrNoWatcher, jute.CodeNoWatcher},
 	{tiers.ErrSessionExpired, jute.CodeSessionExpired},
 	{tiers.ErrBadPassword, jute.CodeAuthFailed},
+	{tiers.ErrStandalone, jute.CodeUnimplemented},
+	{tiers.ErrReconfigInProgress, jute.CodeReconfigInProgress},
+	{tiers.ErrNewConfigNoQuorum, jute.CodeNewConfigNoQuorum},
 }
 
 func codeOf(err error) jute.Code {

@@ -3,6 +3,7 @@ package zkcompat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/strata-coord/strata/tiers"
@@ -48,6 +49,9 @@ func (c *conn) notReadOnly(s *slot) error { return c.reply(s, jute.CodeNotReadOn
 func (c *conn) unservable() error {
 	if c.srv.cfg.MajorityOnly && !c.readOnly && c.srv.cfg.ReadOnly() {
 		return errMinority
+	}
+	if err := c.srv.cfg.Gone(); err != nil {
+		return fmt.Errorf("%w: %w", errElsewhere, err)
 	}
 	return nil
 }

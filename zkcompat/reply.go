@@ -73,7 +73,7 @@ func (s *slot) appendRecord(b []byte) []byte {
 		return appendStat(b, &s.result(0).Stat)
 	case jute.OpExists:
 		return appendStat(b, &v.Stat)
-	case jute.OpGetData:
+	case jute.OpGetData, jute.OpReconfig:
 		return appendStat(jute.AppendBuffer(b, v.Data), &v.Stat)
 	case jute.OpGetChildren, jute.OpGetEphemerals:
 		return appendChildren(b, v.Children)

@@ -66,7 +66,7 @@ func TestCreateModes(t *testing.T) {
 		try(jute.OpCreateTTL, flags, 1000, jute.CodeBadArguments)
 	}
 	c.want(c.send(jute.OpDeleteContainer, jute.AppendString(nil, "/x")), jute.CodeBadArguments)
-	c.want(c.send(jute.OpReconfig, nil), jute.CodeReconfigDisabled)
+	c.want(c.send(jute.OpReconfig, (&jute.ReconfigRequest{}).Append(nil)), jute.CodeReconfigDisabled)
 }
 
 func TestNullAndEmptyData(t *testing.T) {

@@ -173,6 +173,10 @@ func (v *server) startClients(node *coord.Node) error {
 		MaxFrame: v.settings.maxFrame, MaxPerAddress: v.settings.maxPerAddress,
 		Tick: v.settings.tick, MinTimeout: v.settings.minSession, MaxTimeout: v.settings.maxSession, Logger: v.log,
 	}
+	config.Gone = node.Expelled
+	if v.settings.reconfigEnabled {
+		config.Reconfig = node.Reconfig
+	}
 	v.guard.apply(&config, v.tlsListener)
 	clients, err := zkcompat.Listen(config)
 	if err != nil {

@@ -25,6 +25,7 @@ type settings struct {
 	zkListen        string
 	zkAdvertise     string
 	adminListen     string
+	reconfigEnabled bool
 	routes          []string
 	tick            time.Duration
 	minSession      time.Duration // 0: two ticks
@@ -69,6 +70,7 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.IntVar(&s.maxPerAddress, "max-client-connections", 0, "how many connections one address may have, `N`; 0: no limit (maxClientCnxns)")
 	s.guard.register(f)
 	f.StringSliceVar(&s.words, "four-letter-words", nil, "the four-letter words that are answered, a `LIST`; * for all (default: all but stmk, wchc, wchp)")
+	f.BoolVar(&s.reconfigEnabled, "reconfig-enabled", false, "let clients that may write /zookeeper/config, at first super alone, change the members (reconfigEnabled)")
 	f.StringVar(&s.config, "config", "", "a YAML `FILE` with the same keys, or a zoo.cfg; flags win")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "log `LEVEL`: debug, info, warn or error; logs go to stderr")
 }

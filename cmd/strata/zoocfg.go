@@ -42,6 +42,7 @@ var zooKeys = map[string]struct {
 	"4lw.commands.whitelist":                   {"four-letter-words", same},
 	"znode.container.checkIntervalMs":          {"container-check-interval", milliseconds},
 	"enforceQuota":                             {"enforce-quota", same},
+	"reconfigEnabled":                          {"reconfig-enabled", same},
 	"DigestAuthenticationProvider.superDigest": {"super-digest", same},
 	"X509AuthenticationProvider.superUser":     {"x509-super-user", same},
 	"client.portUnification":                   {"zk-port-unification", same},

@@ -24,6 +24,7 @@ admin.serverPort=8090
 jute.maxbuffer=0x3fffff
 znode.container.checkIntervalMs=250
 enforceQuota=true
+reconfigEnabled=true
 server.1=10.0.0.1:2888:3888
 server.2=[fd00::2]:2888:3888:participant;2181
 server.3=zk3.example.com:2888:3888
@@ -53,7 +54,7 @@ func TestZooCfg(t *testing.T) {
 		t.Errorf("the member: %+v", s)
 	}
 	if s.zkListen != ":2191" || s.adminListen != ":8090" || s.tick != 500*time.Millisecond || s.minSession != time.Second || s.maxSession != time.Minute ||
-		s.maxFrame != 0x3fffff || s.maxPerAddress != 60 || s.containerCheck != 250*time.Millisecond || !s.enforceQuota {
+		s.maxFrame != 0x3fffff || s.maxPerAddress != 60 || s.containerCheck != 250*time.Millisecond || !s.enforceQuota || !s.reconfigEnabled {
 		t.Errorf("the rest: %+v", s)
 	}
 	if !slices.Equal(routes, []route{{"/", tierStrong, 0}}) {

@@ -274,6 +274,14 @@ func (t *Tier) forget(now time.Time) {
 	}
 }
 
+// Join makes this member and the one at addr know each other, with all that they know. It returns when they have spoken.
+func (t *Tier) Join(addr string) error {
+	if _, err := t.gossip.list.Join([]string{addr}); err != nil {
+		return fmt.Errorf("eventual: join %s: %w", addr, err)
+	}
+	return nil
+}
+
 // Forget drops what this member knows of one that is gone for good: it is no longer tried, and does not count when a majority is
 // looked for. A member that is alive is not forgotten.
 func (t *Tier) Forget(name string) {

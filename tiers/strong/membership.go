@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -94,6 +95,38 @@ func (t *Tier) Remove(name string) error {
 	return nil
 }
 
+// Demote takes a voter's vote; it stays as a replica. Leaders only.
+func (t *Tier) Demote(name string) error {
+	if err := t.raft.DemoteVoter(raft.ServerID(name), 0, t.cfg.Patience).Error(); err != nil {
+		return fmt.Errorf("strong: take the vote of %s: %w", name, err)
+	}
+	return nil
+}
+
+// Reachable are those of the named members that answer within a few heartbeats; this one does.
+func (t *Tier) Reachable(ctx context.Context, names []string) map[string]bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*t.cfg.Heartbeat)
+	defer cancel()
+	answered := make(chan string, len(names))
+	var asks sync.WaitGroup
+	for _, name := range names {
+		asks.Go(func() {
+			if name == t.cfg.Name {
+				answered <- name
+			} else if _, err := t.statusOf(ctx, name); err == nil {
+				answered <- name
+			}
+		})
+	}
+	asks.Wait()
+	close(answered)
+	there := make(map[string]bool)
+	for name := range answered {
+		there[name] = true
+	}
+	return there
+}
+
 func (t *Tier) awaitCaughtUp(ctx context.Context, name string) error {
 	goal := t.raft.CommitIndex()
 	for {
@@ -124,11 +157,16 @@ func (t *Tier) statusOf(ctx context.Context, name string) (*PeerStatus, error) {
 // Handover gives the leadership, if this member has it, to the voter that has the most of the log: always to a named one, as
 // a transfer to whoever answers first can race a step-down. Errors: no other voter answers, raft's, ctx's.
 func (t *Tier) Handover(ctx context.Context) error {
-	if t.raft.State() != raft.Leader {
-		return nil
-	}
 	voters, _ := t.voters()
 	if len(voters) == 0 {
+		return nil
+	}
+	return t.HandoverTo(ctx, voters)
+}
+
+// HandoverTo is Handover to one of these other voters.
+func (t *Tier) HandoverTo(ctx context.Context, voters []string) error {
+	if t.raft.State() != raft.Leader {
 		return nil
 	}
 	var best string

@@ -54,8 +54,12 @@ func endWith(ctx context.Context, p *tiers.Pending) {
 	p.Then(func(tiers.Receipt, error) { stop() })
 }
 
-// refuse says no at once when there has been no leader, or none with a majority, for longer than anybody would wait.
+// refuse says no at once when there has been no leader, or none with a majority, for longer than anybody would wait; and when this
+// member is no part of the cluster.
 func (t *Tier) refuse(now time.Time) error {
+	if t.removed.Load() {
+		return t.unavailable()
+	}
 	leader := t.epoch().leader
 	t.mu.Lock()
 	switch {
@@ -77,7 +81,7 @@ func (t *Tier) refuse(now time.Time) error {
 
 // Follow places q; see outbox.
 func (t *Tier) Follow(ctx context.Context, q tiers.Query, after *tiers.Pending) *tiers.Pending {
-	if q.Local && t.ReadOnly() {
+	if q.Local && t.ReadOnly() && !t.removed.Load() {
 		return t.followReadOnly(ctx, q, after)
 	}
 	now := time.Now()

@@ -3,6 +3,7 @@ package strong
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/tiers/internal/tree"
@@ -70,3 +71,11 @@ func (t *Tier) Configuration() (servers []byte, v tiers.View, err error) {
 
 // MayConfigure tells whether the caller may change the configuration, by the ACL of its znode.
 func (t *Tier) MayConfigure(caller []tiers.Identity) bool { return t.tree.MayConfigure(caller) }
+
+// SetRemoved tells this member that it is no part of the cluster any more, or is again. While it is not, what it is asked is refused
+// at once with ErrUnavailable; what was asked before gets no answer here, so it ends as if the leader had been lost.
+func (t *Tier) SetRemoved(removed bool) {
+	if was := t.removed.Swap(removed); removed && !was {
+		t.giveUp(time.Now())
+	}
+}

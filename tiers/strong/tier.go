@@ -53,6 +53,8 @@ type Tier struct {
 	reach atomic.Uint64             // noted in the stable store
 	fresh atomic.Pointer[time.Time] // begin of the last round whose index is applied here
 
+	removed atomic.Bool // this member is no part of the cluster any more; see SetRemoved
+
 	mu         sync.Mutex
 	leaderless time.Time               // since when there has been no leader; zero: there is one. Guarded by mu
 	onEnd      []func(tiers.SessionID) // guarded by mu
@@ -220,6 +222,8 @@ func (t *Tier) Wait(ctx context.Context) error {
 func (t *Tier) unavailable() error {
 	voters, self := t.voters()
 	switch leader := t.epoch().leader; {
+	case t.removed.Load():
+		return fmt.Errorf("%w: this member was removed from the cluster: ask another one", tiers.ErrUnavailable)
 	case len(voters) == 0 && !self:
 		return fmt.Errorf("%w: this member does not belong to a cluster yet", tiers.ErrUnavailable)
 	case leader == "":

@@ -79,6 +79,8 @@ const (
 	CodeMarshallingError        Code = -5
 	CodeUnimplemented           Code = -6
 	CodeBadArguments            Code = -8
+	CodeNewConfigNoQuorum       Code = -13
+	CodeReconfigInProgress      Code = -14
 	CodeNoNode                  Code = -101
 	CodeNoAuth                  Code = -102
 	CodeBadVersion              Code = -103

@@ -121,6 +121,7 @@ func samples() map[jute.Opcode][]byte {
 		jute.OpAddWatch:      (&jute.PathInt{Path: "/a", Value: jute.AddRecursive}).Append(nil),
 		jute.OpCheckWatches:  (&jute.PathInt{Path: "/a", Value: jute.WatchAny}).Append(nil),
 		jute.OpRemoveWatches: (&jute.PathInt{Path: "/a", Value: 9}).Append(nil),
+		jute.OpReconfig:      (&jute.ReconfigRequest{Joining: jute.NullString{S: "server.1=h:1:1;2", Valid: true}, Members: jute.NullString{Valid: true}, Version: -1}).Append(nil),
 		jute.OpPing:          nil,
 		jute.OpCloseSession:  nil,
 	}
@@ -159,6 +160,10 @@ func decode(op jute.Opcode, b []byte) ([]byte, error) {
 		return q.Append(nil, op == jute.OpSetWatches2), err
 	case jute.OpAddWatch, jute.OpCheckWatches, jute.OpRemoveWatches:
 		var q jute.PathInt
+		err := q.Decode(d)
+		return q.Append(nil), err
+	case jute.OpReconfig:
+		var q jute.ReconfigRequest
 		err := q.Decode(d)
 		return q.Append(nil), err
 	case jute.OpPing, jute.OpCloseSession:

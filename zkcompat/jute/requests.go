@@ -205,3 +205,19 @@ func (r *PathInt) Decode(d *Decoder) error {
 }
 
 func (r *PathInt) Append(b []byte) []byte { return AppendInt(AppendString(b, r.Path), r.Value) }
+
+// ReconfigRequest asks for another membership. Members, unless null, is all of it; else Joining and Leaving change it.
+type ReconfigRequest struct {
+	Joining, Leaving, Members NullString
+	Version                   int64 // of the configuration to be changed; -1: any
+}
+
+func (r *ReconfigRequest) Decode(d *Decoder) error {
+	r.Joining, r.Leaving, r.Members, r.Version = d.NullString(), d.NullString(), d.NullString(), d.Long()
+	return d.err
+}
+
+func (r *ReconfigRequest) Append(b []byte) []byte {
+	b = AppendNullString(AppendNullString(AppendNullString(b, r.Joining), r.Leaving), r.Members)
+	return AppendLong(b, r.Version)
+}
