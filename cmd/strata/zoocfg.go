@@ -62,6 +62,9 @@ const (
 	zooAdminEnabled  = "admin.enableServer"
 	zooKeyStore      = "ssl.keyStore.location"
 	zooDynamicFile   = "dynamicConfigFile"
+	zooNeedSASL      = "sessionRequireClientSASLAuth"
+	zooEnforced      = "enforce.auth.enabled"
+	zooSchemes       = "enforce.auth.schemes"
 )
 
 // zooServer is a line server.ID=HOST:PORT:PORT[:ROLE][;[HOST:]PORT].
@@ -105,7 +108,7 @@ func readZooCfg(path string, src []byte, flags *pflag.FlagSet) (ignored []string
 			return nil, fmt.Errorf("%s: %s: %w", path, key, err)
 		}
 	}
-	for _, f := range []func() error{z.setData, z.setClients, z.setSecure, z.setAdmin, z.setMembers} {
+	for _, f := range []func() error{z.setData, z.setClients, z.setSecure, z.setEnforced, z.setAdmin, z.setMembers} {
 		if err := f(); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
@@ -190,6 +193,24 @@ func (z *zooFile) setSecure() error {
 		return fmt.Errorf("%s: %w", zooKeyStore, err)
 	}
 	return errors.Join(z.set("tls-cert", store), z.set("tls-key", store))
+}
+
+// setEnforced keeps out whom ZooKeeper has kept out: a warning alone would let them in.
+func (z *zooFile) setEnforced() error {
+	var schemes []string
+	if z.get(zooNeedSASL) == "true" {
+		schemes = append(schemes, "sasl")
+	}
+	if list := z.get(zooSchemes); z.get(zooEnforced) == "true" {
+		if list == "" {
+			return fmt.Errorf("%s is true, and %s names no scheme", zooEnforced, zooSchemes)
+		}
+		schemes = append(schemes, list)
+	}
+	if len(schemes) == 0 {
+		return nil
+	}
+	return z.set("enforce-auth-schemes", strings.Join(schemes, ","))
 }
 
 func (z *zooFile) setAdmin() error {

@@ -169,3 +169,25 @@ func FuzzZooCfg(f *testing.F) {
 		}
 	})
 }
+
+func TestZooCfgKeepsOutWhomItKeptOut(t *testing.T) {
+	for text, want := range map[string][]string{
+		"": nil, "enforce.auth.schemes=sasl\n": nil, "sessionRequireClientSASLAuth=false\n": nil,
+		"sessionRequireClientSASLAuth=true\n":                             {"sasl"},
+		"enforce.auth.enabled=true\nenforce.auth.schemes=digest,sasl\n":   {"digest", "sasl"},
+		"sessionRequireClientSASLAuth=true\nenforce.auth.enabled=false\n": {"sasl"},
+	} {
+		s, _, err := parse(t, "tickTime=2000\n"+text, "--sasl-users", "users.yaml")
+		if err != nil || !slices.Equal(s.guard.enforce, want) {
+			t.Errorf("%q: %q, %v", text, s.guard.enforce, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"enforce.auth.enabled=true\n":         "names no scheme",
+		"sessionRequireClientSASLAuth=true\n": "--sasl-users",
+	} {
+		if _, _, err := parse(t, "tickTime=2000\n"+text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
