@@ -220,7 +220,7 @@ func startStrata(dir string) ([]*server, error) {
 		s.cmd = exec.Command(bin, "serve", "--name", fmt.Sprintf("m%d", i+1), "--data-dir", filepath.Join(dir, fmt.Sprintf("data%d", i+1)),
 			"--bind", bind, "--join", strings.Join(binds, ","), "--bootstrap-expect", strconv.Itoa(*members),
 			"--zk-listen", s.addr, "--admin-listen", "", "--route", "/="+*route, "--tick", fmt.Sprintf("%dms", tickMillis),
-			"--container-check-interval", "500ms", "--super-digest", superDigest, "--enforce-quota", "--sasl-users", users, "--four-letter-words", "*")
+			"--container-check-interval", "500ms", "--super-digest", superDigest, "--enforce-quota", "--reconfig-enabled", "--sasl-users", users, "--four-letter-words", "*")
 		if err := s.start(); err != nil {
 			return all, err
 		}
