@@ -228,7 +228,7 @@ func TestClientCertificates(t *testing.T) {
 // Handshakes that don't come to an end hold nobody up, and are over in time.
 func TestSlowTLSHandshakes(t *testing.T) {
 	ca := newAuthority(t, "ca")
-	w := newWorld(t, withTLS(t, newFiles(t, ca, nil).load().Config()), func(c *zkcompat.Config) { c.HandshakeTimeout = 500 * time.Millisecond })
+	w := newWorld(t, withTLS(t, newFiles(t, ca, nil).load().Config()), func(c *zkcompat.Config) { c.HandshakeTimeout = 3 * time.Second })
 	var slow []net.Conn
 	for i := range 20 {
 		nc, err := net.Dial("tcp", w.server.SecureAddr().String())
