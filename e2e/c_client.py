@@ -1,0 +1,71 @@
+#!/usr/bin/python3
+"""The C client on one member, on three, and on three whose leader is killed. Needs gcc and libzookeeper-mt-dev.   c_client.py [CASE...]"""
+import os
+import subprocess
+import sys
+
+import harness
+from harness import HERE, Process, hosts, leader, scratch, single, three, until
+
+_binary = []
+
+
+def client(*args, **kw):
+    """Starts a client program, which is compiled once."""
+    if not _binary:
+        path = os.path.join(scratch("c"), "client")
+        subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-DTHREADED", "-o", path, os.path.join(HERE, "c", "client.c"), "-lzookeeper_mt", "-lpthread"], check=True)
+        _binary.append(path)
+    return Process(_binary + list(args), **kw)
+
+
+def whole(p):
+    """Waits for the end of a program that has to run to it."""
+    line = p.said("done")
+    assert p.p.wait(harness.PATIENCE) == 0, p.lines
+    return line.split()[1:]
+
+
+def sessions(cluster):
+    """A session whose process was killed goes on at another member, with its ephemeral."""
+    owner = client(cluster[0].zk, "/owned", "own")
+    number, password = until("the owner says who it is", lambda: owner.lines and owner.lines[0].split())
+    owner.kill()
+    whole(client(cluster[-1].zk, "/owned", "resume", number, password))
+
+
+def on_one():
+    cluster = single()
+    whole(client(hosts(cluster), "/c"))
+    sessions(cluster)
+
+
+def on_three():
+    cluster = three()
+    for i, m in enumerate(cluster):
+        whole(client(m.zk, "/c%d" % i))
+    sessions(cluster)
+
+
+def on_three_while_the_leader_is_killed():
+    cluster = three()
+    lost = leader(cluster)
+    counters = [(m, client(hosts(cluster, i), "/count%d" % i, "count", stdin=subprocess.PIPE)) for i, m in enumerate(cluster)]
+    for _, p in counters:
+        p.said("counting")
+    survivors = [m for m in cluster if m is not lost]
+    unaware = client(hosts(survivors), "/unaware")
+    unaware.said("ok multi")
+    lost.process.kill()
+    whole(unaware)
+    whole(client(hosts(survivors, 1), "/after"))
+    for m, p in counters:
+        p.p.stdin.write("stop\n")
+        p.p.stdin.flush()
+        counted, reconnects = whole(p)
+        assert int(counted) > 0
+        assert int(reconnects) == (1 if m is lost else 0), "a client of %s reconnected %s times" % ("the killed member" if m is lost else "a survivor", reconnects)
+
+
+if __name__ == "__main__":
+    sys.exit(harness.run([on_one, on_three, on_three_while_the_leader_is_killed], sys.argv[1:]))
