@@ -36,8 +36,8 @@ type Config struct {
 	// and ends with its context. Its errors are told to clients by their kinds (tiers.ErrStandalone and those named there). Nil: it is
 	// disabled, as ZooKeeper's is without reconfigEnabled.
 	Reconfig func(context.Context, tiers.Reconfig) (tiers.View, error)
-	// Gone tells why this member serves nobody any more: connections end at their next request or ping, so that clients look for another
-	// member. Called for every request, so it must be cheap. Nil: never.
+	// Gone tells why this member serves nobody any more: connections end within a fraction of a second, and at their next request, so
+	// that clients look for another member. Called for every request, so it must be cheap. Nil: never.
 	Gone func() error
 
 	// Tick and the bounds of session timeouts are only reported (by the word conf): Sessions negotiates. Zero: 2 s, 2 and 20 ticks.
@@ -157,9 +157,6 @@ func (c *Config) setDefaults() error {
 	}
 	if c.ReadOnly == nil {
 		c.ReadOnly = func() bool { return false }
-	}
-	if c.Gone == nil {
-		c.Gone = func() error { return nil }
 	}
 	if c.Tick <= 0 {
 		c.Tick = 2 * time.Second

@@ -3,7 +3,6 @@ package zkcompat
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/strata-coord/strata/tiers"
@@ -50,8 +49,5 @@ func (c *conn) unservable() error {
 	if c.srv.cfg.MajorityOnly && !c.readOnly && c.srv.cfg.ReadOnly() {
 		return errMinority
 	}
-	if err := c.srv.cfg.Gone(); err != nil {
-		return fmt.Errorf("%w: %w", errElsewhere, err)
-	}
-	return nil
+	return c.srv.gone()
 }

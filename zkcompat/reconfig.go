@@ -2,6 +2,8 @@ package zkcompat
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/zkcompat/jute"
@@ -51,4 +53,40 @@ func (s *Server) reconfigure(before *tiers.Pending, r tiers.Reconfig) (tiers.Rec
 		s.cfg.Logger.Warn("a reconfiguration was not done", "joining", r.Joining, "leaving", r.Leaving, "members", r.Members, "session", r.Session.String(), "err", err)
 	}
 	return tiers.Receipt{Zxid: v.Zxid, View: v}, err
+}
+
+// gone tells why the member serves nobody any more.
+func (s *Server) gone() error {
+	if s.cfg.Gone == nil {
+		return nil
+	}
+	if err := s.cfg.Gone(); err != nil {
+		return fmt.Errorf("%w: %w", errElsewhere, err)
+	}
+	return nil
+}
+
+// goneInterval is how often a server looks whether its clients have to go.
+const goneInterval = 100 * time.Millisecond
+
+// sendAway ends the sessions' connections, in order, of a member that serves nobody any more: a client then asks another member what it
+// wants next. Who only asks a four-letter word is answered.
+func (s *Server) sendAway() {
+	tick := time.NewTicker(goneInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if s.gone() == nil {
+			continue
+		}
+		for _, c := range s.connections() {
+			if c.lease.Load() != nil {
+				c.leave()
+			}
+		}
+	}
 }

@@ -101,11 +101,18 @@ func TestClientsLeaveAMemberThatIsGone(t *testing.T) {
 			return nil
 		}
 	})
-	pinging, asking := w.connect(), w.connect()
-	asking.do(create("/a", ""), 0)
+	idle, waiting := w.connect(), w.connect()
+	release := w.tier.Hold()
+	defer release()
+	x := waiting.node(create("/a", ""))
+	waiting.sendAs(jute.XidPing, jute.OpPing, nil)
+	waiting.want(jute.XidPing, 0) // so the request before it has been read
 	gone.Store(true)
-	pinging.sendAs(jute.XidPing, jute.OpPing, nil)
-	pinging.closed()
-	asking.node(get("/a", false))
-	asking.closed()
+	idle.closed() // nothing was asked
+	release()
+	waiting.want(x, 0) // what was asked before is answered
+	waiting.closed()
+	if got := w.ask("ruok"); got != "imok" {
+		t.Errorf("ruok: %q", got)
+	}
 }

@@ -49,6 +49,9 @@ func Listen(cfg Config) (*Server, error) {
 	if cfg.TLS != nil && cfg.TLS.Listen != nil {
 		s.work.Go(func() { s.accept(cfg.TLS.Listen, secure) })
 	}
+	if cfg.Gone != nil {
+		s.work.Go(s.sendAway)
+	}
 	return s, nil
 }
 
