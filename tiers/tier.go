@@ -37,7 +37,7 @@ type Tier interface {
 	// An empty path with ScopeAny removes all of w's watches.
 	Unwatch(w Watcher, path string, scope Scope) bool
 
-	// Contract tells what is promised for path, and which ops are accepted there.
+	// Contract tells what is promised for path, and which ops are accepted there. It takes no lock, and may be called from anywhere.
 	Contract(path string) Contract
 }
 

@@ -46,5 +46,5 @@ const (
 // Watcher gets events.
 //
 // Notify is called in commit order, one call at a time per tier, by the goroutine that applies. It must not block and must
-// not call a Tier. A change that matches several watches of one Watcher is notified once.
+// not call a Tier, but for its Contract. A change that matches several watches of one Watcher is notified once.
 type Watcher interface{ Notify(Event) }

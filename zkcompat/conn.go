@@ -70,6 +70,7 @@ func newConn(s *Server, nc net.Conn, remote netip.Addr, w wrapping) *conn {
 		caller: []tiers.Identity{{Scheme: "ip", ID: remote.String()}}, written: make(chan struct{}),
 	}
 	c.out = newOutput(c.caller)
+	c.out.replicated = func(path string) bool { return s.cfg.Tier.Contract(path).ReplicatedZxids }
 	return c
 }
 

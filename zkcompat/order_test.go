@@ -362,3 +362,17 @@ func TestWatchRequestsKeepTheirPlace(t *testing.T) {
 	c.event(changed, "/a")
 	c.want(second, 0)
 }
+
+// The arming of a recursive watch holds up no event of another watch that belongs before an earlier reply.
+func TestOwnEventWithARecursiveArmingBehind(t *testing.T) {
+	w := newWorld(t)
+	c := w.connect()
+	on := func(path string, n int32) []byte { return (&jute.PathInt{Path: path, Value: n}).Append(nil) }
+	c.want(c.send(jute.OpAddWatch, on("/a", jute.AddPersistent)), 0)
+	release := w.tier.Hold()
+	write, arm := c.node(create("/a", "")), c.send(jute.OpAddWatch, on("/", jute.AddRecursive))
+	release()
+	c.event(created, "/a")
+	c.want(write, 0)
+	c.want(arm, 0)
+}

@@ -29,6 +29,9 @@ type output struct {
 	work sync.Cond // of mu: the writer waits for something to send
 	room sync.Cond // of mu: the reader waits for slots to be sent
 
+	// replicated tells whether the zxids of a path's events compare with those of replies. Constant; nil: as the watch says.
+	replicated func(path string) bool
+
 	// All below is guarded by mu.
 
 	slots   []*slot  // not sent; the oldest first
@@ -136,6 +139,7 @@ func (o *output) notify(ev tiers.Event) (overflow bool) {
 	o.known = max(o.known, ev.Zxid)
 	e := event{Event: ev}
 	e.after, e.firm = o.arms.hold(&ev)
+	e.firm = e.firm && (o.replicated == nil || !o.replicated(ev.Path)) // a recursive watch may reach into tiers of any kind
 	o.events = append(o.events, e)
 	o.bytes += eventOverhead + len(ev.Path)
 	o.work.Signal()

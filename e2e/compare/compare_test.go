@@ -15,6 +15,9 @@ import (
 // counter numbers the znodes of stories, so that both servers have the same.
 var counter int
 
+// heard counts what ZooKeeper has said: replies by their code, and other frames.
+var heard = map[string]int{}
+
 // stage plays s to both servers and compares.
 func stage(s *Story) ([]Difference, error) {
 	counter++
@@ -33,6 +36,15 @@ func stage(s *Story) ([]Difference, error) {
 	if err != nil {
 		return nil, fmt.Errorf("Strata: %w", err)
 	}
+	for _, h := range theirs.Heard {
+		for _, f := range h.Frames {
+			if f.Kind == "reply" {
+				heard["err "+f.Fields[1].Text]++
+			} else {
+				heard[f.Kind]++
+			}
+		}
+	}
 	return Compare(s, theirs, own), nil
 }
 
@@ -44,6 +56,8 @@ var (
 
 // TestRandom plays random stories, and shortens those in which the servers differ.
 func TestRandom(t *testing.T) {
+	clear(heard)
+	defer func() { t.Log(heard) }()
 	for seed := *firstSeed; seed < *firstSeed+uint64(*howMany); seed++ {
 		wrong := func(s *Story) []Difference {
 			ds, err := stage(s)

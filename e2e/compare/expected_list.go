@@ -41,6 +41,7 @@ var Expected = []Expectation{
 	{Story: "kinds and flags create*", At: "1 A reply.err", Real: "-5", Ours: "0", Why: "a TTL mode without a TTL is found too late by ZooKeeper", Docs: "In a multi, flags that don't fit the opcode fail their part with -8"},
 
 	{Story: "hard limit of znodes", At: "17 A reply.0.type", Real: "-1", Ours: "2", Ends: true, Why: "ZooKeeper holds each op of a multi against what was there before", Docs: docsQuotas},
+	{Story: "less of too much", At: "8 A reply.err", Real: "-125", Ours: "0", Ends: true, Why: "ZooKeeper refuses what makes it better but not good", Docs: "What uses less of a quota is never refused"},
 	{Story: "odd texts *", At: "4 A reply.err", Real: "-5", Ours: "0", Ends: true, Why: "ZooKeeper fails writes below limits that it can't read", Docs: "Limits that can't be read limit nothing"},
 
 	{Story: "both modes", At: "3 B frames", Real: "event(*type=1*)", Ours: "event(*type=1*), event(*type=4*)", Why: "kinds overwrite each other up to 3.8", Docs: docsKinds},

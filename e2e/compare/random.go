@@ -8,13 +8,32 @@ import (
 
 // Random makes a story of n lines: two sessions that meet on a few znodes. The same seed makes the same story.
 //
-// What is meant to differ is kept out: kinds of watches mixed on one path of a connection, znodes without READ, containers (which
-// go when they go), create2 in a multi, checkWatches.
+// What is meant to differ is kept out: kinds of watches mixed on one path of a connection, containers (which go when they go),
+// create2 in a multi, checkWatches. Every third story has znodes without READ, but no exists and no setWatches; every fourth has a
+// quota, but no multi and no pipelines, as ZooKeeper holds writes against what is applied.
 func Random(seed uint64, n int) *Story {
-	g := &grammar{Rand: rand.New(rand.NewPCG(seed, 7)), kinds: map[string]string{}, marks: []string{"0"}}
+	g := &grammar{Rand: rand.New(rand.NewPCG(seed, 7)), kinds: map[string]string{}, closed: map[string]bool{}, marks: []string{"0"}}
+	g.secrets, g.quota = seed%3 == 0, seed%4 == 0
 	s := &Story{Name: fmt.Sprintf("random %d", seed)}
+	var first []string
+	if g.quota {
+		limits := fmt.Sprintf("count=%d,bytes=%d=;byteHardLimit=%d;countHardLimit=%d", g.IntN(6), g.IntN(20), g.IntN(30)+4, g.IntN(8)-1)
+		first = []string{"A create /zookeeper/quota{$}", `A create /zookeeper/quota{$}/zookeeper_limits data="` + limits + `"`,
+			`A create /zookeeper/quota{$}/zookeeper_stats data="count=0,bytes=0"`}
+	}
+	first = append(first, "A auth scheme=digest auth=amy:pw")
+	for _, p := range []string{"$/a", "$/b", "$/a/x"} {
+		if g.IntN(4) > 0 {
+			first = append(first, "A create "+p+g.data()+g.acl())
+		}
+	}
 	for len(s.Lines) < n {
-		text := g.line(len(s.Lines) == n-1)
+		var text string
+		if len(s.Lines) < len(first) {
+			text = first[len(s.Lines)]
+		} else {
+			text = g.line(len(s.Lines) == n-1)
+		}
 		l, err := ParseLine(text)
 		if err != nil { // the unit test would have seen it
 			l = Line{Conn: "A", Verb: "ping", text: text}
@@ -29,7 +48,10 @@ type grammar struct {
 	// kinds are the kinds of watches that a connection has on a path: "A$/a" to persistent, recursive or once.
 	kinds map[string]string
 	marks []string
-	more  string // the connection that is in the middle of a write
+	// secrets: there are znodes that not everybody may read; quota: the story's znode has one.
+	secrets, quota bool
+	closed         map[string]bool // connections
+	more           string          // the connection that is in the middle of a write
 }
 
 func (g *grammar) one(of ...string) string { return of[g.IntN(len(of))] }
@@ -53,8 +75,11 @@ func (g *grammar) data() string {
 }
 
 func (g *grammar) acl() string {
-	if g.IntN(6) > 0 {
+	if g.IntN(6) > 0 && !(g.secrets && g.IntN(2) == 0) {
 		return ""
+	}
+	if g.secrets && g.IntN(3) > 0 {
+		return " acl=" + g.one("31:auth:", "14:world:anyone", "30:world:anyone,1:auth:", "31:digest:amy:zzz,16:world:anyone", "0:world:anyone,31:auth:", "15:ip:10.0.0.1,20:world:anyone")
 	}
 	return " acl=" + g.one("31:world:anyone", "1:world:anyone", "1:world:anyone,14:auth:", "31:auth:,1:world:anyone", "17:world:anyone",
 		"27:ip:127.0.0.1", "31:ip:127.0.0.0/8,31:ip:127.0.0.0/8", "1:world:anyone,30:digest:amy:secret", "none", "~", "31:nobody:x")
@@ -95,6 +120,13 @@ func (g *grammar) line(last bool) string {
 	if conn == "" {
 		conn = g.one("A", "A", "B")
 	}
+	if g.closed[conn] {
+		if g.IntN(4) == 0 {
+			return conn + " connect as=" + conn // in vain
+		}
+		delete(g.closed, conn)
+		return conn + " connect"
+	}
 	if g.more == "" && g.IntN(40) == 0 {
 		g.forget(conn)
 		return conn + g.one(" connect as="+conn, " connect", " connect timeout=3000 as="+conn)
@@ -103,7 +135,7 @@ func (g *grammar) line(last bool) string {
 	if strings.HasPrefix(text, "auth") && g.more != "" { // ZooKeeper answers it out of turn
 		text = "whoami"
 	}
-	if g.more = ""; !last && g.IntN(5) == 0 && !strings.HasPrefix(text, "ping") && !strings.HasPrefix(text, "close") && !strings.Contains(text, "Watches $") &&
+	if g.more = ""; !last && !g.quota && g.IntN(5) == 0 && !strings.HasPrefix(text, "ping") && !strings.HasPrefix(text, "close") && !strings.Contains(text, "Watches $") &&
 		!strings.HasPrefix(text, "setACL") { // ZooKeeper forgets a list until it is applied
 		g.more = conn
 		return conn + "& " + text
@@ -143,6 +175,10 @@ func (g *grammar) change() string {
 func (g *grammar) request(conn string) string {
 	switch g.IntN(22) {
 	case 0, 1, 2:
+		if g.IntN(12) == 0 {
+			return g.one("createTTL $/b flags=5", "createTTL $/s- flags=6", "createTTL $/a/s- flags=6", "createTTL $/c") + " ttl=" +
+				g.one("1000000", "99999999", "0", "-1", "1099511627776")
+		}
 		return g.create(g.one("create", "create2"))
 	case 3, 4:
 		return "delete " + g.path() + g.version()
@@ -158,7 +194,11 @@ func (g *grammar) request(conn string) string {
 		return "setACL " + g.path() + g.acl() + g.version()
 	case 8, 9, 10, 11:
 		p := g.path()
-		return g.one("exists", "get", "ls", "ls2") + " " + p + g.watch(conn, p)
+		read := g.one("exists", "get", "ls", "ls2")
+		if g.secrets && read == "exists" {
+			read = "get"
+		}
+		return read + " " + p + g.watch(conn, p)
 	case 12:
 		p := g.path()
 		if p == `""` { // see count in the stories
@@ -166,6 +206,9 @@ func (g *grammar) request(conn string) string {
 		}
 		return g.one("getACL", "count", "sync", "ephemerals") + " " + p
 	case 13, 14:
+		if g.quota {
+			return "get /zookeeper/quota{$}/zookeeper_stats"
+		}
 		parts := []string{g.change()}
 		for g.IntN(3) > 0 {
 			parts = append(parts, g.change())
@@ -190,6 +233,9 @@ func (g *grammar) request(conn string) string {
 		}
 		return "removeWatches " + p + " type=" + g.one("1", "2", "3", "0")
 	case 18:
+		if g.secrets {
+			return "whoami"
+		}
 		list := func() string {
 			var ps []string
 			for range g.IntN(4) {
@@ -201,12 +247,14 @@ func (g *grammar) request(conn string) string {
 		}
 		return fmt.Sprintf("setWatches since=%s data=%s exist=%s child=%s", g.marks[g.IntN(len(g.marks))], list(), list(), list())
 	case 19:
-		return g.one("whoami", "ping", "auth scheme=digest auth=amy:pw", "auth scheme=digest auth=bob:pw")
+		// One credential for each: several have no order in ZooKeeper.
+		return g.one("whoami", "ping", map[string]string{"A": "auth scheme=digest auth=amy:pw", "B": "auth scheme=digest auth=bob:pw"}[conn])
 	case 20:
 		if g.IntN(4) > 0 {
 			return "ping"
 		}
 		g.forget(conn)
+		g.closed[conn] = true
 		return "close"
 	}
 	return g.one("get ", "exists ", "set ", "create ", "multi set ", "setACL ") + g.path() + " cut=" + g.one("1", "2", "5", "9", "13")
