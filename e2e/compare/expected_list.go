@@ -13,7 +13,6 @@ const (
 	docsBehind  = "Nothing behind a closeSession or an unknown opcode is done"
 	docsServers = "createSession and deleteContainer, which servers send each other, are refused"
 	docsQuotas  = "Quotas count what the earlier ops of a multi did"
-	pending     = "pending: "
 )
 
 // Expected are the differences that are meant to be.
