@@ -1,6 +1,6 @@
 """One client, driven by lines of JSON on stdin.   probe.py HOSTS [read-only]
 
-["exists", PATH] ["get", PATH] ["set", PATH, DATA] ["create", PATH, DATA, EPHEMERAL] ["children", PATH] ["states"] ["mode"]
+["exists", PATH] ["get", PATH] ["set", PATH, DATA] ["create", PATH, DATA, EPHEMERAL] ["delete", PATH] ["children", PATH] ["states"] ["mode"]
 ["sync", PATH] ["multi", PATH, DATA] ["watch", PATH] ["fired"] ["session"] ["connection"] ["isro"] ["close"]
 Each is answered by one line of JSON: ["ok", RESULT] or ["error", CLASS, TEXT].
 """
@@ -25,6 +25,8 @@ def do(what, *args):
         return cli.set(args[0], args[1].encode()).version
     if what == "create":
         return cli.create(args[0], args[1].encode(), ephemeral=args[2], makepath=True)
+    if what == "delete":
+        return cli.delete(args[0])
     if what == "children":
         return sorted(cli.get_children(args[0]))
     if what == "states":
