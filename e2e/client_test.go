@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func connect(t *testing.T, timeout time.Duration, members ...*member) *client {
 	connected := make(chan struct{})
 	var once sync.Once
 	conn, _, err := zk.Connect(servers, timeout,
-		zk.WithLogger(quiet{}), zk.WithHostProvider(&inOrder{}), zk.WithDialer(c.dial),
+		zk.WithLogger(quiet{}), zk.WithHostProvider(&inOrder{servers: slices.Clone(servers)}), zk.WithDialer(c.dial),
 		zk.WithEventCallback(func(e zk.Event) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -128,18 +129,18 @@ func (c *client) sees(path string, want bool) func() error {
 	}
 }
 
-// inOrder is a zk.HostProvider that does not shuffle.
+// inOrder is a zk.HostProvider that keeps to the order it was made with: what Init is given, the library has shuffled.
 type inOrder struct {
+	servers []string // never changes
 	mu      sync.Mutex
-	servers []string // guarded by mu
-	next    int      // guarded by mu
-	good    int      // index that last worked; guarded by mu
+	next    int // guarded by mu
+	good    int // index that last worked; guarded by mu
 }
 
-func (p *inOrder) Init(servers []string) error {
+func (p *inOrder) Init([]string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.servers, p.good = servers, len(servers)-1
+	p.good = len(p.servers) - 1
 	return nil
 }
 

@@ -16,6 +16,9 @@ const (
 	freshTimeout = time.Second
 	// askTimeout bounds how long it waits for the other members.
 	askTimeout = time.Second
+	// repeatable is for how long a session that was handed over is handed over again to the same member: it asks again when the
+	// answer was lost with a connection, and would else take the session for nobody's.
+	repeatable = 2 * askTimeout
 )
 
 // Peers is how the members ask each other about local sessions.
@@ -333,9 +336,13 @@ func (m *Manager) Give(id tiers.SessionID, to string) (Answer, error) {
 	case !ok:
 		return Answer{}, tiers.ErrUnavailable
 	case s == nil:
-		a := Answer{MovedTo: m.moved[id].to}
+		was := m.moved[id]
+		if to != "" && was.to == to && time.Since(was.at) < repeatable {
+			return Answer{Held: true, Timeout: was.timeout}, nil
+		}
+		a := Answer{MovedTo: was.to}
 		home, start := id.Home()
-		if was := home == member && start+1 == incarnation || slices.Contains(m.cfg.Guests, id); was && !m.cfg.LastAlive.IsZero() {
+		if kept := home == member && start+1 == incarnation || slices.Contains(m.cfg.Guests, id); kept && !m.cfg.LastAlive.IsZero() {
 			a.Away = max(time.Since(m.cfg.LastAlive), 1)
 		}
 		return a, nil
@@ -344,7 +351,7 @@ func (m *Manager) Give(id tiers.SessionID, to string) (Answer, error) {
 	case s.opened["strong"]:
 		return Answer{Logged: true}, nil
 	default:
-		m.moved[id] = note{to: to, at: time.Now()}
+		m.moved[id] = note{to: to, at: time.Now(), timeout: s.timeout}
 		m.drop(s, tiers.ErrSessionMoved)
 		return Answer{Held: true, Timeout: s.timeout}, nil
 	}

@@ -411,3 +411,43 @@ func TestAHandOverThatComesLateWaitsForItsClient(t *testing.T) {
 		b.mustAttach(l)
 	})
 }
+
+// A host that dies while it is being asked is asked again: then its machine says that it does not run.
+func TestTheHostDiesWhileItIsAsked(t *testing.T) {
+	inBubble(t, 2, func(t *testing.T, c *cluster) {
+		a, b := c.members[0], c.members[1]
+		warm, _ := a.open(10 * time.Second)
+		b.mustAttach(warm) // the members are connected
+		l, _ := a.open(10 * time.Second)
+		c.net.SetDelay(100*time.Millisecond, 100*time.Millisecond)
+		attached := make(chan error, 1)
+		go func() {
+			_, _, err := b.attach(l)
+			attached <- err
+		}()
+		pass(50 * time.Millisecond)
+		a.stop()
+		if err := <-attached; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Who asks again because the answer was lost gets the session all the same; later, and from others, it is not to be had twice.
+func TestAHandOverIsRepeated(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, c *cluster) {
+		a := c.members[0]
+		l, _ := a.open(10 * time.Second)
+		for _, x := range []struct {
+			after time.Duration
+			to    string
+			held  bool
+		}{{0, "B", true}, {time.Second, "B", true}, {0, "C", false}, {2 * time.Second, "B", false}} {
+			pass(x.after)
+			got, err := a.Give(l.ID, x.to)
+			if err != nil || got.Held != x.held || x.held && got.Timeout != l.Timeout || !x.held && got.MovedTo != "B" {
+				t.Errorf("%v later to %s: %+v, %v", x.after, x.to, got, err)
+			}
+		}
+	})
+}

@@ -126,8 +126,9 @@ type session struct {
 
 // note says where a session went.
 type note struct {
-	to string // member name; empty: the log moved it, and knows
-	at time.Time
+	to      string // member name; empty: the log moved it, and knows
+	at      time.Time
+	timeout time.Duration // of the session, if it was given to that member
 }
 
 // New starts the table.

@@ -91,7 +91,8 @@ func (n *Network) Absence(name string) (absent time.Duration, known bool) {
 	return 0, false
 }
 
-// Take asks all other reachable members at once.
+// Take asks all other reachable members at once; one whose connection breaks meanwhile a second time, over a new one: its machine may say
+// by then that it does not run.
 func (n *Network) Take(ctx context.Context, id tiers.SessionID, late func(Answer)) map[string]Answer {
 	answers := make(map[string]Answer)
 	body, err := msgpack.Marshal(&question{Session: id, Asker: n.self})
@@ -102,27 +103,33 @@ func (n *Network) Take(ctx context.Context, id tiers.SessionID, late func(Answer
 	var mu sync.Mutex // guards answers, left and over
 	left, over := 0, false
 	enough := make(chan struct{}, 1)
-	answered := func(from string, b []byte, err error) {
+	var ask func(x Member, again bool)
+	answered := func(x Member, again bool, b []byte, err error) {
 		var a Answer
 		if err == nil {
 			err = msgpack.Unmarshal(b, &a)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		left--
+		var remote *peernet.RemoteError
 		switch {
 		case over:
+			left--
 			if err == nil && a.Held {
 				late(a)
 			}
 			return
 		case err == nil:
-			answers[from] = a
+			answers[x.Name] = a
 		case errors.Is(err, syscall.ECONNREFUSED):
-			answers[from] = Answer{Gone: true}
+			answers[x.Name] = Answer{Gone: true}
+		case !again && !errors.As(err, &remote) && !errors.Is(err, peernet.ErrClientClosed):
+			ask(x, true)
+			return
 		default:
-			n.log.Debug("a member does not answer about a session", "member", from, "session", id, "err", err)
+			n.log.Debug("a member does not answer about a session", "member", x.Name, "session", id, "err", err)
 		}
+		left--
 		if left == 0 || a.Held {
 			select {
 			case enough <- struct{}{}:
@@ -130,10 +137,13 @@ func (n *Network) Take(ctx context.Context, id tiers.SessionID, late func(Answer
 			}
 		}
 	}
+	ask = func(x Member, again bool) {
+		n.client(x.Addr).Go(methodTake, body, func(b []byte, err error) { answered(x, again, b, err) })
+	}
 	members := slices.DeleteFunc(n.members(), func(x Member) bool { return !x.Alive || x.Name == n.self })
 	left = len(members)
 	for _, x := range members {
-		n.client(x.Addr).Go(methodTake, body, func(b []byte, err error) { answered(x.Name, b, err) })
+		ask(x, false)
 	}
 	if len(members) > 0 {
 		select {
