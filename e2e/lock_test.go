@@ -165,11 +165,15 @@ func (l *zkLock) release() error {
 func (l *zkLock) retry(f func() error) error {
 	for {
 		err := f()
-		lost := errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrNoServer)
-		if !lost || time.Now().After(l.deadline) {
+		if !lost(err) || time.Now().After(l.deadline) {
 			return err
 		}
 	}
+}
+
+// lost is whether err says that the connection was lost under the request.
+func lost(err error) bool {
+	return errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrNoServer)
 }
 
 func sequence(place string) (int, error) {
