@@ -146,6 +146,7 @@ var (
 		{folder: "coord/lock", own: []string{"coord", "tiers!"}, foreign: []string{}},
 		{folder: "coord/discovery", own: []string{"coord", "tiers!"}, foreign: []string{}},
 		{folder: "coord/config", own: []string{"coord", "tiers!"}},
+		{folder: "coord/ensemble", own: []string{}, foreign: []string{}},
 		{folder: "coord", own: []string{"coord", "tiers!", "tiers/strong", "tiers/readonly", "tiers/eventual", "internal"}},
 		{folder: "cmd", own: []string{"cmd", "coord", "tiers!", "zkcompat", "admin"}},
 		{folder: "examples", tests: true, own: []string{"examples", "coord", "tiers!", "zkcompat", "admin"}},

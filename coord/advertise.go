@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+
+	"github.com/strata-coord/strata/coord/ensemble"
 )
 
 // maxClientAddress bounds Config.ClientAddress, so that it fits what gossip carries of a member.
@@ -12,7 +14,7 @@ const maxClientAddress = 200
 // announceable tells whether an address can be told to clients in the configuration.
 func announceable(addr string) bool {
 	host, port, err := net.SplitHostPort(addr)
-	return err == nil && len(addr) <= maxClientAddress && isPort(port) && (host == "" || isHost(host))
+	return err == nil && len(addr) <= maxClientAddress && ensemble.IsPort(port) && (host == "" || ensemble.IsHost(host))
 }
 
 // clientAddress is where clients are told that a listener at addr is, of a member that the others reach at advertise. It is addr, unless

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/strata-coord/strata/coord/ensemble"
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/tiers/strong"
 )
@@ -62,7 +63,7 @@ func (n *Node) reconfigure(ctx context.Context, call *reconfigCall) *reconfigAns
 func (n *Node) planFor(ctx context.Context, call *reconfigCall) (*plan, error) {
 	may := n.strong.MayConfigure(call.Reconfig.Caller)
 	g := &registry{seats: n.seats(), registered: n.strong.Registered()}
-	g.find = func(s serverSpec, before *strong.Registered) (seat, error) {
+	g.find = func(s ensemble.Server, before *strong.Registered) (seat, error) {
 		if m, ok := n.acquaintance(s, before); ok {
 			return m, nil
 		}
@@ -114,9 +115,9 @@ func (n *Node) seats() (ss []seat) {
 }
 
 // acquaintance is a live member that gossip knows, at an address of the spec or with the identity that the number had before.
-func (n *Node) acquaintance(s serverSpec, before *strong.Registered) (seat, bool) {
+func (n *Node) acquaintance(s ensemble.Server, before *strong.Registered) (seat, bool) {
 	for _, m := range n.members() {
-		at := slices.ContainsFunc(s.peers, func(p peerSpec) bool { return p.addr() == m.Address })
+		at := slices.ContainsFunc(s.Peers, func(p ensemble.Peer) bool { return p.Addr() == m.Address })
 		if before != nil {
 			at = m.Name == before.Name && m.identity == before.Identity
 		}
@@ -129,20 +130,20 @@ func (n *Node) acquaintance(s serverSpec, before *strong.Registered) (seat, bool
 
 // visit asks who is at the addresses of a spec. Errors: ErrBadArguments: another member, or one of another cluster;
 // ErrNewConfigNoQuorum: nobody answers.
-func (n *Node) visit(ctx context.Context, s serverSpec, before *strong.Registered) (seat, error) {
-	for _, p := range s.peers {
-		x, err := n.greeter.ask(ctx, methodHello, p.addr(), n.me())
+func (n *Node) visit(ctx context.Context, s ensemble.Server, before *strong.Registered) (seat, error) {
+	for _, p := range s.Peers {
+		x, err := n.greeter.ask(ctx, methodHello, p.Addr(), n.me())
 		switch {
 		case err != nil:
 			continue
 		case before != nil && (before.Name != x.Name || before.Identity != x.Identity):
-			return seat{}, fmt.Errorf("%w: server.%d was member %q; at %s is another one, %q, with data of its own: leave its number to the cluster", tiers.ErrBadArguments, s.id, before.Name, p.addr(), x.Name)
+			return seat{}, fmt.Errorf("%w: server.%d was member %q; at %s is another one, %q, with data of its own: leave its number to the cluster", tiers.ErrBadArguments, s.ID, before.Name, p.Addr(), x.Name)
 		case x.Cluster != "" && x.Cluster != n.cluster():
-			return seat{}, fmt.Errorf("%w: server.%d: member %q at %s belongs to another cluster: start it with an empty data directory and --join", tiers.ErrBadArguments, s.id, x.Name, p.addr())
+			return seat{}, fmt.Errorf("%w: server.%d: member %q at %s belongs to another cluster: start it with an empty data directory and --join", tiers.ErrBadArguments, s.ID, x.Name, p.Addr())
 		}
-		return seat{name: x.Name, identity: x.Identity, addr: p.addr()}, nil
+		return seat{name: x.Name, identity: x.Identity, addr: p.Addr()}, nil
 	}
-	return seat{}, fmt.Errorf("%w: server.%d: no member answers at %s: start it first", tiers.ErrNewConfigNoQuorum, s.id, s.peers[0].addr())
+	return seat{}, fmt.Errorf("%w: server.%d: no member answers at %s: start it first", tiers.ErrNewConfigNoQuorum, s.ID, s.Peers[0].Addr())
 }
 
 // carryOut takes the steps of a plan: who joins first, then who loses a vote or leaves, those that do not answer before those that do, and this
@@ -299,7 +300,7 @@ func (n *Node) conclude(ctx context.Context) (tiers.View, error) {
 		}
 		specs, whole := n.specs(string(old))
 		if whole || time.Since(begun) > settling {
-			if err := n.strong.Configure([]byte(formatSpecs(specs))); err != nil {
+			if err := n.strong.Configure([]byte(ensemble.Format(specs))); err != nil {
 				return tiers.View{}, err
 			}
 			_, v, err := n.strong.Configuration()

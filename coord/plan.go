@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/strata-coord/strata/coord/ensemble"
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/tiers/strong"
 )
@@ -45,7 +46,7 @@ type registry struct {
 	registered []strong.Registered
 	// find looks for a running member that is not in raft's configuration: where the spec says, or the one with that number, if it had
 	// one before (nil: it had not).
-	find func(s serverSpec, before *strong.Registered) (seat, error)
+	find func(s ensemble.Server, before *strong.Registered) (seat, error)
 }
 
 // draft makes the plan of a request. Errors: ErrBadArguments; those of find.
@@ -61,7 +62,7 @@ func (g *registry) draft(r *tiers.Reconfig) (*plan, error) {
 			if strings.TrimSpace(id) == "" {
 				continue
 			}
-			number, err := parseID(id)
+			number, err := ensemble.ParseID(id)
 			if err != nil {
 				return nil, fmt.Errorf("%w: leaving: %w", tiers.ErrBadArguments, err)
 			}
@@ -72,19 +73,19 @@ func (g *registry) draft(r *tiers.Reconfig) (*plan, error) {
 			}
 		}
 	}
-	specs, err := parseSpecs(text)
+	specs, err := ensemble.ParseList(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", tiers.ErrBadArguments, err)
 	}
 	for _, spec := range specs {
-		if !r.Whole && spec.client == "" {
-			return nil, fmt.Errorf("%w: server.%d: three ports are needed, like HOST:PORT:PORT:ROLE;HOST:PORT", tiers.ErrBadArguments, spec.id)
+		if !r.Whole && spec.Client == "" {
+			return nil, fmt.Errorf("%w: server.%d: three ports are needed, like HOST:PORT:PORT:ROLE;HOST:PORT", tiers.ErrBadArguments, spec.ID)
 		}
 		s, err := g.seat(spec, want)
 		if err != nil {
 			return nil, err
 		}
-		s.voter, s.named = !spec.observer, true
+		s.voter, s.named = !spec.Observer, true
 		want[s.name] = s
 	}
 	p := new(plan)
@@ -104,23 +105,23 @@ func (g *registry) draft(r *tiers.Reconfig) (*plan, error) {
 }
 
 // seat finds the member that a spec means: by its number if that is a member's, else by its address.
-func (g *registry) seat(spec serverSpec, want map[string]seat) (seat, error) {
+func (g *registry) seat(spec ensemble.Server, want map[string]seat) (seat, error) {
 	at := func(s seat) bool {
-		return slices.ContainsFunc(spec.peers, func(p peerSpec) bool { return p.addr() == s.addr })
+		return slices.ContainsFunc(spec.Peers, func(p ensemble.Peer) bool { return p.Addr() == s.addr })
 	}
 	for _, s := range want {
-		if at(s) && int64(s.number) != spec.id && slices.ContainsFunc(g.registered, func(r strong.Registered) bool { return int64(r.Number) == spec.id }) {
-			return seat{}, fmt.Errorf("%w: server.%d: the member at %s is server.%d", tiers.ErrBadArguments, spec.id, s.addr, s.number)
+		if at(s) && int64(s.number) != spec.ID && slices.ContainsFunc(g.registered, func(r strong.Registered) bool { return int64(r.Number) == spec.ID }) {
+			return seat{}, fmt.Errorf("%w: server.%d: the member at %s is server.%d", tiers.ErrBadArguments, spec.ID, s.addr, s.number)
 		}
 	}
 	for _, s := range g.seats {
-		if s.number != 0 && int64(s.number) == spec.id {
+		if s.number != 0 && int64(s.number) == spec.ID {
 			return s, nil
 		}
 	}
 	var before *strong.Registered
 	for i := range g.registered {
-		if int64(g.registered[i].Number) == spec.id {
+		if int64(g.registered[i].Number) == spec.ID {
 			before = &g.registered[i]
 		}
 	}
@@ -145,7 +146,7 @@ func (g *registry) seat(spec serverSpec, want map[string]seat) (seat, error) {
 		case o.name == s.name && o.identity == s.identity:
 			return o, nil // it has another address by now
 		case o.name == s.name:
-			return seat{}, fmt.Errorf("%w: server.%d: the cluster has a member called %q already", tiers.ErrBadArguments, spec.id, s.name)
+			return seat{}, fmt.Errorf("%w: server.%d: the cluster has a member called %q already", tiers.ErrBadArguments, spec.ID, s.name)
 		}
 	}
 	return s, nil

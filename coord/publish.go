@@ -4,6 +4,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/strata-coord/strata/coord/ensemble"
 	"github.com/strata-coord/strata/tiers/strong"
 )
 
@@ -33,7 +34,7 @@ func (n *Node) publish(p *publisher) {
 	case time.Since(p.waits) < settling:
 		return
 	}
-	text := formatSpecs(specs)
+	text := ensemble.Format(specs)
 	if text == "" || text == string(old) || len(specs) == 1 && len(old) == 0 {
 		return // a member that was always alone is what ZooKeeper calls standalone: its configuration is empty
 	}
@@ -44,18 +45,18 @@ func (n *Node) publish(p *publisher) {
 
 // specs are the members of raft's configuration as clients are told of them. What is not known of a member that is not there now is
 // taken from the configuration of before. whole is false if something is still to be learnt of one.
-func (n *Node) specs(before string) (specs []serverSpec, whole bool) {
+func (n *Node) specs(before string) (specs []ensemble.Server, whole bool) {
 	known := make(map[string]acquainted)
 	for _, m := range n.members() {
 		known[m.Name] = m
 	}
-	old, err := parseSpecs(before)
+	old, err := ensemble.ParseList(before)
 	if err != nil {
 		n.log.Error("the configuration that was published is not understood", "err", err)
 	}
-	told := make(map[int64]serverSpec, len(old))
+	told := make(map[int64]ensemble.Server, len(old))
 	for _, s := range old {
-		told[s.id] = s
+		told[s.ID] = s
 	}
 	registered := n.strong.Registered()
 	whole = true
@@ -63,18 +64,18 @@ func (n *Node) specs(before string) (specs []serverSpec, whole bool) {
 		m := known[server.Name]
 		number := numberOf(registered, server.Name, m.identity)
 		host, port, err := net.SplitHostPort(m.Address)
-		if number == 0 || err != nil || !isHost(host) || !isPort(port) {
+		if number == 0 || err != nil || !ensemble.IsHost(host) || !ensemble.IsPort(port) {
 			whole = false
 			continue
 		}
-		s := serverSpec{id: int64(number), peers: []peerSpec{{host, port, electionPort(port)}}, observer: !server.Voter}
+		s := ensemble.Server{ID: int64(number), Peers: []ensemble.Peer{{Host: host, Quorum: port, Election: ensemble.ElectionPort(port)}}, Observer: !server.Voter}
 		switch {
-		case m.wants == "" && told[s.id].id != 0:
-			s.client = told[s.id].client
+		case m.wants == "" && told[s.ID].ID != 0:
+			s.Client = told[s.ID].Client
 		case m.wants == "":
 			whole = false
 		case announceable(m.Client):
-			s.client = m.Client
+			s.Client = m.Client
 		}
 		specs = append(specs, s)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strata-coord/strata/coord/ensemble"
 	"github.com/strata-coord/strata/tiers"
 	"github.com/strata-coord/strata/tiers/strong"
 )
@@ -24,13 +25,13 @@ func published(t *testing.T, n *Node) tiers.View {
 
 // configOf is what the configuration should say of voters and others, with the version of v.
 func configOf(v tiers.View, ns ...*Node) string {
-	var ss []serverSpec
+	var ss []ensemble.Server
 	for _, n := range ns {
 		number, _, _ := n.strong.Number()
 		host, port, _ := strings.Cut(n.Addr().String(), ":")
-		ss = append(ss, serverSpec{id: int64(number), peers: []peerSpec{{host, port, electionPort(port)}}, observer: n.cfg.Role == Replica, client: n.cfg.ClientAddress})
+		ss = append(ss, ensemble.Server{ID: int64(number), Peers: []ensemble.Peer{{Host: host, Quorum: port, Election: ensemble.ElectionPort(port)}}, Observer: n.cfg.Role == Replica, Client: n.cfg.ClientAddress})
 	}
-	return fmt.Sprintf("%s\nversion=%x", formatSpecs(ss), int64(v.Stat.Mzxid))
+	return fmt.Sprintf("%s\nversion=%x", ensemble.Format(ss), int64(v.Stat.Mzxid))
 }
 
 type watched chan tiers.Event

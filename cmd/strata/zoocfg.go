@@ -14,6 +14,8 @@ import (
 
 	"github.com/magiconair/properties"
 	"github.com/spf13/pflag"
+
+	"github.com/strata-coord/strata/coord/ensemble"
 )
 
 // isZooCfg tells a file of Java properties, such as ZooKeeper's zoo.cfg, from YAML by its first line that says something.
@@ -67,21 +69,13 @@ const (
 	zooSchemes       = "enforce.auth.schemes"
 )
 
-// zooServer is a line server.ID=HOST:PORT:PORT[:ROLE][;[HOST:]PORT].
-type zooServer struct {
-	id       string
-	address  string // of the first port, under which members of Strata reach each other
-	observer bool
-	client   string // HOST:PORT, the host may be empty; empty: not said
-}
-
 // zooFile is a zoo.cfg on its way into flags.
 type zooFile struct {
 	path    string
 	flags   *pflag.FlagSet
 	p       *properties.Properties
 	used    map[string]bool // the keys that meant something
-	servers []zooServer
+	servers []ensemble.Server
 }
 
 // readZooCfg sets the flags that the command line left alone from a zoo.cfg, as far as its keys mean something here. It returns the
@@ -230,10 +224,10 @@ func (z *zooFile) setAdmin() error {
 // setMembers makes the servers the members, and this one that of the file myid.
 func (z *zooFile) setMembers() error {
 	for _, key := range z.p.Keys() {
-		if id, ok := strings.CutPrefix(key, "server."); ok {
-			s, err := parseZooServer(id, z.get(key))
+		if strings.HasPrefix(key, "server.") {
+			s, err := ensemble.Parse(key + "=" + z.get(key))
 			if err != nil {
-				return fmt.Errorf("%s: %w", key, err)
+				return err
 			}
 			z.servers = append(z.servers, s)
 		}
@@ -248,95 +242,47 @@ func (z *zooFile) setMembers() error {
 	var join []string
 	voters := 0
 	for _, s := range z.servers {
-		join = append(join, s.address)
-		if !s.observer {
+		join = append(join, s.Peers[0].Addr())
+		if !s.Observer {
 			voters++
 		}
 	}
 	role, expect := roleVoter, voters
-	if me.observer {
+	if me.Observer {
 		role, expect = roleReplica, 1
 	}
 	for _, f := range [][2]string{
-		{"name", "server." + me.id}, {"bind", me.address}, {"join", strings.Join(join, ",")}, {"bootstrap-expect", strconv.Itoa(expect)}, {"role", role},
+		{"name", "server." + strconv.FormatInt(me.ID, 10)}, {"bind", me.Peers[0].Addr()}, {"join", strings.Join(join, ",")}, {"bootstrap-expect", strconv.Itoa(expect)}, {"role", role},
 	} {
 		if err := z.set(f[0], f[1]); err != nil {
 			return err
 		}
 	}
-	if me.client != "" && z.get(zooClientPort) == "" {
-		return z.set("zk-listen", me.client)
+	if me.Client != "" && z.get(zooClientPort) == "" {
+		return z.set("zk-listen", me.Client)
 	}
 	return nil
 }
 
 // myself is the server that dataDir/myid names.
-func (z *zooFile) myself() (zooServer, error) {
+func (z *zooFile) myself() (ensemble.Server, error) {
 	path := filepath.Join(z.get(zooDataDir), "myid")
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return zooServer{}, fmt.Errorf("it has lines server.ID, so there must be a file %s with the ID of this one", path)
+		return ensemble.Server{}, fmt.Errorf("it has lines server.ID, so there must be a file %s with the ID of this one", path)
 	}
 	if err != nil {
-		return zooServer{}, fmt.Errorf("which server is this? %w", err)
+		return ensemble.Server{}, fmt.Errorf("which server is this? %w", err)
 	}
-	id := strings.TrimSpace(string(b))
-	i := slices.IndexFunc(z.servers, func(s zooServer) bool { return s.id == id })
+	id, err := ensemble.ParseID(string(b))
+	if err != nil {
+		return ensemble.Server{}, fmt.Errorf("%s: %w", path, err)
+	}
+	i := slices.IndexFunc(z.servers, func(s ensemble.Server) bool { return s.ID == id })
 	if i < 0 {
-		return zooServer{}, fmt.Errorf("%s says %q, and there is no line server.%s", path, id, id)
+		return ensemble.Server{}, fmt.Errorf("%s says %d, and there is no line server.%d", path, id, id)
 	}
 	return z.servers[i], nil
-}
-
-// parseZooServer reads what stands behind "server.ID=". Of several addresses, joined by |, the first counts.
-func parseZooServer(id, text string) (zooServer, error) {
-	s := zooServer{id: id}
-	if n, err := strconv.ParseUint(id, 10, 63); err != nil || strconv.FormatUint(n, 10) != id {
-		return s, fmt.Errorf("%q is not the number of a server", id)
-	}
-	peers, client, hasClient := strings.Cut(text, ";")
-	peer, _, _ := strings.Cut(peers, "|")
-	host, rest, ok := cutHost(strings.TrimSpace(peer))
-	parts := strings.Split(rest, ":")
-	if !ok || len(parts) < 2 || len(parts) > 3 || !isPort(parts[0]) || !isPort(parts[1]) {
-		return s, fmt.Errorf("%q: want HOST:PORT:PORT[:participant|:observer][;[HOST:]PORT]", text)
-	}
-	if len(parts) == 3 {
-		switch strings.ToLower(parts[2]) {
-		case "participant":
-		case "observer":
-			s.observer = true
-		default:
-			return s, fmt.Errorf("%q is neither participant nor observer", parts[2])
-		}
-	}
-	s.address = net.JoinHostPort(host, parts[0])
-	if client = strings.TrimSpace(client); hasClient {
-		clientHost, port := "", client
-		if h, p, ok := cutHost(client); ok {
-			clientHost, port = h, p
-		}
-		if !isPort(port) {
-			return s, fmt.Errorf("%q: want [HOST:]PORT behind the semicolon", text)
-		}
-		s.client = net.JoinHostPort(clientHost, port)
-	}
-	return s, nil
-}
-
-// cutHost cuts a host, in brackets if it has colons, from what follows its colon.
-func cutHost(text string) (host, rest string, ok bool) {
-	if inner, bracket := strings.CutPrefix(text, "["); bracket {
-		host, rest, ok = strings.Cut(inner, "]:")
-	} else {
-		host, rest, ok = strings.Cut(text, ":")
-	}
-	return host, rest, ok && host != ""
-}
-
-func isPort(text string) bool {
-	n, err := strconv.ParseUint(text, 10, 16)
-	return err == nil && n > 0
 }
 
 func same(text string) (string, error) { return text, nil }

@@ -1,24 +1,24 @@
-package coord
+package ensemble
 
 import (
 	"reflect"
 	"testing"
 )
 
-func TestParseSpec(t *testing.T) {
-	one := peerSpec{"a.b", "1", "65535"}
-	for text, want := range map[string]serverSpec{
-		"server.1=a.b:1:65535":                              {id: 1, peers: []peerSpec{one}},
-		"server.1=a.b:1:65535:participant":                  {id: 1, peers: []peerSpec{one}},
-		" server.07 = a.b:1:65535:Observer ; 2181 ":         {id: 7, peers: []peerSpec{one}, observer: true, client: ":2181"},
-		"server.9223372036854775807=a.b:1:65535;[::1]:2":    {id: 1<<63 - 1, peers: []peerSpec{one}, client: "[::1]:2"},
-		"server.1=[fe80::1%e]:3:4|a.b:1:65535:observer;h:2": {id: 1, peers: []peerSpec{{"fe80::1%e", "3", "4"}, one}, observer: true, client: "h:2"},
+func TestParse(t *testing.T) {
+	one := Peer{"a.b", "1", "65535"}
+	for text, want := range map[string]Server{
+		"server.1=a.b:1:65535":                              {ID: 1, Peers: []Peer{one}},
+		"server.1=a.b:1:65535:participant":                  {ID: 1, Peers: []Peer{one}},
+		" server.07 = a.b:1:65535:Observer ; 2181 ":         {ID: 7, Peers: []Peer{one}, Observer: true, Client: ":2181"},
+		"server.9223372036854775807=a.b:1:65535;[::1]:2":    {ID: 1<<63 - 1, Peers: []Peer{one}, Client: "[::1]:2"},
+		"server.1=[fe80::1%e]:3:4|a.b:1:65535:observer;h:2": {ID: 1, Peers: []Peer{{"fe80::1%e", "3", "4"}, one}, Observer: true, Client: "h:2"},
 	} {
-		got, err := parseSpec(text)
+		got, err := Parse(text)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
 		}
-		if again, err := parseSpec(got.String()); err != nil || !reflect.DeepEqual(again, got) {
+		if again, err := Parse(got.String()); err != nil || !reflect.DeepEqual(again, got) {
 			t.Errorf("%s, written as %s: %+v, %v", text, got, again, err)
 		}
 	}
@@ -27,38 +27,38 @@ func TestParseSpec(t *testing.T) {
 		"server.1=a:1", "server.1=:1:1", "server.1=a:0:1", "server.1=a:65536:1", "server.1=a:1:01", "server.1=a:1:1:voter", "server.1=a:1:1:participant:1",
 		"server.1=::1:1:1", "server.1=[::1:1:1", "server.1=a:1:1;", "server.1=a:1:1;0", "server.1=a:1:1;a:b", "server.1=a:1:1;:1", "server.1=a:1:1|", "server.1=a b:1:1", "server.1=a:1:1;1;2",
 	} {
-		if got, err := parseSpec(text); err == nil {
+		if got, err := Parse(text); err == nil {
 			t.Errorf("%q is %+v", text, got)
 		}
 	}
 }
 
-func TestParseSpecs(t *testing.T) {
-	ss, err := parseSpecs("server.10=a:1:1;5,\n# a comment\r\nserver.2=b:1:1:observer\n\nversion=1f")
-	if err != nil || formatSpecs(ss) != "server.2=b:1:1:observer\nserver.10=a:1:1:participant;5" {
-		t.Errorf("%q, %v", formatSpecs(ss), err)
+func TestParseList(t *testing.T) {
+	ss, err := ParseList("server.10=a:1:1;5,\n# a comment\r\nserver.2=b:1:1:observer\n\nversion=1f")
+	if err != nil || Format(ss) != "server.2=b:1:1:observer\nserver.10=a:1:1:participant;5" {
+		t.Errorf("%q, %v", Format(ss), err)
 	}
 	for _, text := range []string{"server.1=a:1:1,server.1=b:1:1", "server.1=a:1:1,weight.1=2"} {
-		if ss, err := parseSpecs(text); err == nil {
+		if ss, err := ParseList(text); err == nil {
 			t.Errorf("%q is %v", text, ss)
 		}
 	}
 }
 
 // Whatever is accepted is written as it was understood, and can stand in the configuration.
-func FuzzParseSpecs(f *testing.F) {
+func FuzzParseList(f *testing.F) {
 	for _, text := range []string{
 		"server.1=a:1:2:participant;h:3\nserver.2=[::1]:1:2:observer\nversion=a", "server.0=a:1:2|b:3:4;5,server.1=x:1:1", "server.1=a:1", "=", ",,", "server.1=a:1:1;:::",
 	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		ss, err := parseSpecs(text)
+		ss, err := ParseList(text)
 		if err != nil {
 			return
 		}
-		written := formatSpecs(ss) // sorts
-		again, err := parseSpecs(written)
+		written := Format(ss) // sorts
+		again, err := ParseList(written)
 		if err != nil || !reflect.DeepEqual(again, ss) {
 			t.Errorf("%q is %+v; written as %q it is %+v, %v", text, ss, written, again, err)
 		}
@@ -67,7 +67,7 @@ func FuzzParseSpecs(f *testing.F) {
 
 func TestElectionPort(t *testing.T) {
 	for port, want := range map[string]string{"1": "2", "7400": "7401", "65534": "65535", "65535": "65534"} {
-		if got := electionPort(port); got != want {
+		if got := ElectionPort(port); got != want {
 			t.Errorf("for %s it is %s, not %s", port, got, want)
 		}
 	}

@@ -1,4 +1,5 @@
-package coord
+// Package ensemble reads and writes the servers of a cluster as ZooKeeper's configuration files and its /zookeeper/config do.
+package ensemble
 
 import (
 	"cmp"
@@ -9,30 +10,30 @@ import (
 	"strings"
 )
 
-// serverSpec is a member as ZooKeeper's configuration writes it (zk-protocol 10.5):
+// Server is a member as ZooKeeper's configuration writes it (zk-protocol 10.5):
 //
 //	server.ID=HOST:PORT:PORT[:participant|:observer][;[HOST:]PORT]
 //
 // where the first part may be several of its kind, joined by |.
-type serverSpec struct {
-	id       int64
-	peers    []peerSpec // at least one
-	observer bool
-	client   string // host:port, the host may be empty; empty: not said
+type Server struct {
+	ID       int64
+	Peers    []Peer // at least one
+	Observer bool
+	Client   string // host:port, the host may be empty; empty: not said
 }
 
-// peerSpec is where the other members reach one. Strata has one port for both purposes.
-type peerSpec struct {
-	host             string
-	quorum, election string // ports, decimal
+// Peer is where the other members reach one. Strata has one port for both purposes.
+type Peer struct {
+	Host             string
+	Quorum, Election string // ports, decimal
 }
 
-// addr is what a member of Strata dials.
-func (p peerSpec) addr() string { return net.JoinHostPort(p.host, p.quorum) }
+// Addr is what a member of Strata dials.
+func (p Peer) Addr() string { return net.JoinHostPort(p.Host, p.Quorum) }
 
-// electionPort is what a member's configuration has for its second port. Nobody listens there: it differs from the first because
+// ElectionPort is what a member's configuration has for its second port. Nobody listens there: it differs from the first because
 // ZooKeeper's own reader, which Curator and zkCli.sh use, refuses a server with two equal ports.
-func electionPort(port string) string {
+func ElectionPort(port string) string {
 	n, err := strconv.ParseUint(port, 10, 16)
 	switch {
 	case err != nil:
@@ -43,14 +44,14 @@ func electionPort(port string) string {
 	return strconv.FormatUint(n+1, 10)
 }
 
-// parseSpec reads one server.
-func parseSpec(text string) (s serverSpec, err error) {
+// Parse reads one server.
+func Parse(text string) (s Server, err error) {
 	key, value, ok := strings.Cut(text, "=")
 	number, isServer := strings.CutPrefix(strings.TrimSpace(key), "server.")
 	if !ok || !isServer {
 		return s, fmt.Errorf("%q is not of the form server.ID=HOST:PORT:PORT:ROLE;HOST:PORT", text)
 	}
-	if s.id, err = parseID(number); err != nil {
+	if s.ID, err = ParseID(number); err != nil {
 		return s, fmt.Errorf("%q: %w", text, err)
 	}
 	peers, client, said := strings.Cut(value, ";")
@@ -62,14 +63,14 @@ func parseSpec(text string) (s serverSpec, err error) {
 	if !said {
 		return s, nil
 	}
-	if s.client, err = parseClient(strings.TrimSpace(client)); err != nil {
+	if s.Client, err = parseClient(strings.TrimSpace(client)); err != nil {
 		return s, fmt.Errorf("%q: %w", text, err)
 	}
 	return s, nil
 }
 
-// parseID reads the number of a member: decimal, not negative.
-func parseID(text string) (int64, error) {
+// ParseID reads the number of a member: decimal, not negative.
+func ParseID(text string) (int64, error) {
 	id, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || id < 0 {
 		return 0, fmt.Errorf("%q is not the number of a member", text)
@@ -78,23 +79,23 @@ func parseID(text string) (int64, error) {
 }
 
 // addPeer reads HOST:PORT:PORT with or without a role; the last role counts.
-func (s *serverSpec) addPeer(text string) error {
+func (s *Server) addPeer(text string) error {
 	host, rest, ok := cutHost(text)
 	parts := strings.Split(rest, ":")
-	if !ok || len(parts) < 2 || len(parts) > 3 || !isPort(parts[0]) || !isPort(parts[1]) {
+	if !ok || len(parts) < 2 || len(parts) > 3 || !IsPort(parts[0]) || !IsPort(parts[1]) {
 		return fmt.Errorf("%q is not of the form HOST:PORT:PORT", text)
 	}
 	if len(parts) == 3 {
 		switch strings.ToLower(strings.TrimSpace(parts[2])) {
 		case "participant":
-			s.observer = false
+			s.Observer = false
 		case "observer":
-			s.observer = true
+			s.Observer = true
 		default:
 			return fmt.Errorf("%q is neither participant nor observer", parts[2])
 		}
 	}
-	s.peers = append(s.peers, peerSpec{host: host, quorum: parts[0], election: parts[1]})
+	s.Peers = append(s.Peers, Peer{Host: host, Quorum: parts[0], Election: parts[1]})
 	return nil
 }
 
@@ -107,7 +108,7 @@ func parseClient(text string) (string, error) {
 			return "", fmt.Errorf("%q is not of the form HOST:PORT", text)
 		}
 	}
-	if !isPort(port) {
+	if !IsPort(port) {
 		return "", fmt.Errorf("%q is no port", port)
 	}
 	return net.JoinHostPort(host, port), nil
@@ -120,62 +121,62 @@ func cutHost(text string) (host, rest string, ok bool) {
 	} else {
 		host, rest, ok = strings.Cut(text, ":")
 	}
-	return host, rest, ok && isHost(host)
+	return host, rest, ok && IsHost(host)
 }
 
-// isHost tells whether a host can stand in a configuration: nothing in it may end a part of a line.
-func isHost(host string) bool {
+// IsHost tells whether a host can stand in a configuration: nothing in it may end a part of a line.
+func IsHost(host string) bool {
 	return host != "" && !strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("[];,|=#", r) })
 }
 
-func isPort(text string) bool {
+func IsPort(text string) bool {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return err == nil && n > 0 && text[0] != '0'
 }
 
-// String writes the spec as parseSpec reads it, always with a role.
-func (s serverSpec) String() string {
+// String writes the spec as Parse reads it, always with a role.
+func (s Server) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "server.%d=", s.id)
-	for i, p := range s.peers {
+	fmt.Fprintf(&b, "server.%d=", s.ID)
+	for i, p := range s.Peers {
 		if i > 0 {
 			b.WriteByte('|')
 		}
 		role := "participant"
-		if s.observer {
+		if s.Observer {
 			role = "observer"
 		}
-		fmt.Fprintf(&b, "%s:%s:%s", p.addr(), p.election, role)
+		fmt.Fprintf(&b, "%s:%s:%s", p.Addr(), p.Election, role)
 	}
-	if s.client != "" {
+	if s.Client != "" {
 		b.WriteByte(';')
-		b.WriteString(strings.TrimPrefix(s.client, ":"))
+		b.WriteString(strings.TrimPrefix(s.Client, ":"))
 	}
 	return b.String()
 }
 
-// parseSpecs reads a list of servers, separated by commas or lines. Empty lines, comments and that of the version are passed over.
-func parseSpecs(text string) (ss []serverSpec, err error) {
+// ParseList reads a list of servers, separated by commas or lines. Empty lines, comments and that of the version are passed over.
+func ParseList(text string) (ss []Server, err error) {
 	for line := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "version=") {
 			continue
 		}
-		s, err := parseSpec(line)
+		s, err := Parse(line)
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(ss, func(o serverSpec) bool { return o.id == s.id }) {
-			return nil, fmt.Errorf("server.%d is named twice", s.id)
+		if slices.ContainsFunc(ss, func(o Server) bool { return o.ID == s.ID }) {
+			return nil, fmt.Errorf("server.%d is named twice", s.ID)
 		}
 		ss = append(ss, s)
 	}
 	return ss, nil
 }
 
-// formatSpecs writes servers as lines in the order of their numbers, without an end of the last one.
-func formatSpecs(ss []serverSpec) string {
-	slices.SortFunc(ss, func(a, b serverSpec) int { return cmp.Compare(a.id, b.id) })
+// Format writes servers as lines in the order of their numbers, without an end of the last one.
+func Format(ss []Server) string {
+	slices.SortFunc(ss, func(a, b Server) int { return cmp.Compare(a.ID, b.ID) })
 	lines := make([]string, len(ss))
 	for i := range ss {
 		lines[i] = ss[i].String()
