@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import harness
-from harness import HERE, Process, hosts, leader, scratch, single, three, until
+from harness import HERE, Probe, Process, hosts, leader, scratch, single, three, until
 
 _binary = []
 
@@ -24,6 +24,11 @@ def whole(p):
     line = p.said("done")
     assert p.p.wait(harness.PATIENCE) == 0, p.lines
     return line.split()[1:]
+
+
+def write(p, line):
+    p.p.stdin.write(line + "\n")
+    p.p.stdin.flush()
 
 
 def sessions(cluster):
@@ -48,20 +53,27 @@ def on_three():
 
 
 def on_three_while_the_leader_is_killed():
+    """Counters, watches, ephemerals and credentials outlive the leader; the clients of the others do not see that anything happened."""
     cluster = three()
     lost = leader(cluster)
+    survivors = [m for m in cluster if m is not lost]
+    probe = Probe(survivors[0].zk)
+    probe("create", "/news/deleted", "", False)
     counters = [(m, client(hosts(cluster, i), "/count%d" % i, "count", stdin=subprocess.PIPE)) for i, m in enumerate(cluster)]
     for _, p in counters:
         p.said("counting")
-    survivors = [m for m in cluster if m is not lost]
     unaware = client(hosts(survivors), "/unaware")
     unaware.said("ok multi")
     lost.process.kill()
+    probe("set", "/news", "1")
+    probe("create", "/news/created", "", False)
+    probe("delete", "/news/deleted")
     whole(unaware)
     whole(client(hosts(survivors, 1), "/after"))
     for m, p in counters:
-        p.p.stdin.write("stop\n")
-        p.p.stdin.flush()
+        write(p, "changed")
+        p.said("told")
+        write(p, "enough")
         counted, reconnects = whole(p)
         assert int(counted) > 0
         assert int(reconnects) == (1 if m is lost else 0), "a client of %s reconnected %s times" % ("the killed member" if m is lost else "a survivor", reconnects)

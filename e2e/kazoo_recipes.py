@@ -8,7 +8,7 @@ import sys
 import harness
 from harness import Probe, hosts, leader, program, scratch, single, three, until
 
-NEWER = "kazoo==2.10.0"
+NEWER = "kazoo==2.11.0"
 TICK = ("--tick", "1s")
 
 
@@ -37,13 +37,14 @@ def recipes_on_three(env=None):
 
 
 def recipes_on_three_while_the_leader_is_killed(env=None):
-    """Who is connected to a survivor goes through all recipes without noticing; others, too, lose neither their session nor a count."""
+    """Who is connected to a survivor goes through all recipes without noticing; others, too, lose neither their session nor a count, nor news."""
     cluster = three(*TICK)
     lost = leader(cluster)
     survivors = [m for m in cluster if m is not lost]
     probe = Probe(survivors[0].zk)
     probe("create", "/storm/counter", "0", False)
     probe("create", "/storm/lock", "", False)
+    probe("create", "/storm/news", "", False)
     journal = os.path.join(scratch("storm"), "journal")
     open(journal, "w").close()
 
@@ -62,6 +63,8 @@ def recipes_on_three_while_the_leader_is_killed(env=None):
     until("everybody has had a turn", lambda: {name for _, name in turns()} == set(storm))
     lost.process.kill()
     before = len(turns())
+    probe("set", "/storm/news", "war")
+    probe("create", "/storm/news/kid", "peace", False)
     assert finished(unaware) == [["CONNECTED"]] * 3, "a client of a survivor noticed"
     until("everybody has had a turn since", lambda: {name for _, name in turns()[before:]} == set(storm))
     for _, p in storm.values():
@@ -69,10 +72,13 @@ def recipes_on_three_while_the_leader_is_killed(env=None):
         p.p.stdin.flush()
     counted = 0
     for name, (m, p) in storm.items():
-        rounds, states = finished(p)
+        rounds, states, heard = finished(p)
         counted += rounds
         assert "LOST" not in states, "%s lost its session: %r" % (name, states)
         assert m is lost or states == ["CONNECTED"], "%s, a client of a survivor, went through %r" % (name, states)
+        once = heard.pop("once")
+        assert heard == {"data": "war", "children": ["kid"], "cache": "peace"}, (name, heard)
+        assert once == (["NONE"] if m is lost else ["CHANGED"]), "%s: a watch that fires once told %r" % (name, once)
     assert probe("get", "/storm/counter").split()[0] == str(counted), (probe("get", "/storm/counter"), counted)
     numbers = [int(number) for number, _ in turns()]
     assert len(numbers) == counted and numbers == sorted(set(numbers)), "the lock's order was not kept"

@@ -1,7 +1,7 @@
 /* The C client against Strata: requests, watches, sessions, and a counter that goes on while a member is killed.
  *
  *   client HOSTS ROOT              says "ok CASE" after each case, then "done"
- *   client HOSTS ROOT count        says "counting", counts until a line comes on stdin, then "done COUNT RECONNECTS"
+ *   client HOSTS ROOT count        says "counting", counts until two lines came on stdin, then "done COUNT RECONNECTS"
  *   client HOSTS ROOT own          makes an ephemeral, says "ID PASSWORD", and waits to be killed
  */
 #include <pthread.h>
@@ -291,21 +291,60 @@ static void syncs(void) {
     MUST(ZOK, zoo_exists(b.zh, path, 0, &stat));
 }
 
-/* count adds to a znode of its own under its version, through whatever happens. */
+/* line tells whether a line has come on stdin, and takes it. */
+static int line(void) {
+    fd_set in;
+    struct timeval none = {0, 0};
+    char c = 0;
+    FD_ZERO(&in);
+    FD_SET(0, &in);
+    if (select(1, &in, NULL, NULL, &none) != 1) return 0;
+    while (c != '\n') CHECK(read(0, &c, 1) == 1);
+    return 1;
+}
+
+static struct client news[4];
+
+/* arm watches /news in four ways, each with a context of its own. */
+static void arm(void) {
+    struct Stat stat;
+    struct String_vector kids;
+    char data[16];
+    int len = sizeof data;
+    MUST(ZOK, zoo_wget(a.zh, "/news", watcher, &news[0], data, &len, &stat));
+    MUST(ZOK, zoo_wget_children(a.zh, "/news", watcher, &news[1], &kids));
+    deallocate_String_vector(&kids);
+    MUST(ZNONODE, zoo_wexists(a.zh, "/news/created", watcher, &news[2], &stat));
+    MUST(ZOK, zoo_wexists(a.zh, "/news/deleted", watcher, &news[3], &stat));
+}
+
+/* told waits for the four events, each of which comes once. */
+static void told(void) {
+    const int types[4] = {ZOO_CHANGED_EVENT, ZOO_CHILD_EVENT, ZOO_CREATED_EVENT, ZOO_DELETED_EVENT};
+    const char *paths[4] = {"/news", "/news", "/news/created", "/news/deleted"};
+    for (int i = 0; i < 4; i++) UNTIL(news[i].events);
+    for (int i = 0; i < 4; i++)
+        if (news[i].events != 1 || news[i].last_type != types[i] || strcmp(news[i].last_path, paths[i]))
+            die("watch %d: %d events, the last of type %d at %s", i, news[i].events, news[i].last_type, news[i].last_path);
+}
+
+/* count adds to a znode of its own under its version, through whatever happens. Only who has its credentials may write there. A line on stdin says
+ * that what is watched has changed, the next one that it is enough. */
 static void count(void) {
     struct Stat stat;
     long n = 0;
     char text[32];
-    fd_set in;
-    struct timeval none = {0, 0};
-    MUST(ZOK, zoo_create(a.zh, root, "0", 1, &ZOO_OPEN_ACL_UNSAFE, 0, made, sizeof made));
+    MUST(ZOK, zoo_add_auth(a.zh, "digest", "counter:secret", 14, NULL, NULL));
+    MUST(ZOK, zoo_create(a.zh, root, "0", 1, &ZOO_CREATOR_ALL_ACL, ZOO_EPHEMERAL, made, sizeof made));
+    arm();
     printf("counting\n");
     fflush(stdout);
-    for (;;) {
-        FD_ZERO(&in);
-        FD_SET(0, &in);
-        none.tv_sec = none.tv_usec = 0;
-        if (select(1, &in, NULL, NULL, &none) == 1) break;
+    for (int lines = 0; lines < 2;) {
+        if (line() && ++lines == 1) {
+            told();
+            printf("told\n");
+            fflush(stdout);
+        }
         int len = snprintf(text, sizeof text, "%ld", n + 1);
         int rc = zoo_set2(a.zh, root, text, len, (int)n, &stat);
         if (rc == ZOK) {
@@ -326,7 +365,9 @@ static void count(void) {
         CHECK(atol(text) == stat.version);
         n = stat.version;
     }
-    CHECK(!a.expired);
+    MUST(ZOK, zoo_exists(a.zh, root, 0, &stat));
+    CHECK(!a.expired && stat.ephemeralOwner == zoo_client_id(a.zh)->client_id);
+    for (int i = 0; i < 4; i++) CHECK(news[i].events == 1);
     printf("done %ld %d\n", n, a.connects - 1);
 }
 

@@ -1,12 +1,15 @@
 """A client in the storm of an election: it counts, takes turns at a lock, and tells what it went through.   storm.py HOSTS NAME JOURNAL
 
-Says "counting" when it begins. When a line comes on stdin, it ends, with "done [ROUNDS, STATES]". JOURNAL gets a line for each turn: the lock's sequence number and the name."""
+Says "counting" when it begins. When a line comes on stdin, it ends, with "done [ROUNDS, STATES, HEARD]", once it has heard of the news: HEARD is
+what its watches told last, and the events of a watch that fires once. JOURNAL gets a line for each turn: the lock's sequence number and the name."""
 import json
 import sys
 import threading
+import time
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import BadVersionError, NoNodeError
+from kazoo.exceptions import BadVersionError
+from kazoo.recipe.cache import TreeCache
 
 hosts, name, journal = sys.argv[1:]
 states = []
@@ -31,6 +34,20 @@ def count():
             pass  # somebody else's, or one's own that was sent twice: the value tells
 
 
+NEWS = "/storm/news"
+data, children, once = [], [], []
+k.DataWatch(NEWS)(lambda value, stat: data.append(value))
+k.ChildrenWatch(NEWS)(children.append)
+k.get(NEWS, watch=lambda event: once.append(event.type))
+cache = TreeCache(k, NEWS)
+cache.start()
+
+
+def heard():
+    kid = cache.get_data(NEWS + "/kid")
+    return {"data": data[-1].decode(), "children": children[-1], "cache": kid and kid.data.decode(), "once": once}
+
+
 stop = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
 print("counting", flush=True)
@@ -43,5 +60,8 @@ while not stop.is_set():
         number = lock.node[-10:]
         with open(journal, "a") as j:
             j.write("%s %s\n" % (number, name))
-print("done %s" % json.dumps([i, states]), flush=True)
+deadline = time.monotonic() + 40
+while time.monotonic() < deadline and not (data[-1] and children[-1] and heard()["cache"]):
+    time.sleep(0.01)
+print("done %s" % json.dumps([i, states, heard()]), flush=True)
 k.stop()
