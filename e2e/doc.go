@@ -1,4 +1,5 @@
 // Package e2e runs the real binary, in real processes, with real clients. The Go tests use go-zookeeper and belong to
-// `go test ./...`; the Python programs beside them use kazoo as its users do, need Debian's python3-kazoo (and root, to cut a
-// network in two), and are started by .ci/run.
+// `go test ./...`. The Python programs beside them drive the clients that people use elsewhere: kazoo (Debian's python3-kazoo, and a newer
+// one that pip fetches), the C client, node's, those of the JVM, and whole applications. They need foreign software, some of them root, to
+// cut a network in two; .ci/run installs what they need and starts them.
 package e2e

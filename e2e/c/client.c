@@ -208,9 +208,12 @@ static void watches(void) {
     MUST(ZOK, zoo_wexists(b.zh, other, watcher, &mine[3], &stat));
     MUST(ZOK, zoo_remove_watches(b.zh, other, ZWATCHTYPE_DATA, watcher, &mine[3], 0));
     MUST(ZNOWATCHER, zoo_remove_watches(b.zh, other, ZWATCHTYPE_DATA, watcher, &mine[3], 0));
-    MUST(ZOK, zoo_set(a.zh, path, "3", 1, -1)); /* watches fire once */
+    MUST(ZOK, zoo_wexists(b.zh, other, watcher, &mine[3], &stat));
+    MUST(ZOK, zoo_remove_all_watches(b.zh, other, ZWATCHTYPE_ANY, 0));
+    MUST(ZOK, zoo_set(a.zh, path, "3", 1, -1)); /* watches fire once, and not when they were removed */
+    MUST(ZOK, zoo_delete(a.zh, other, -1));
     MUST(ZOK, zoo_exists(b.zh, path, 0, &stat));
-    CHECK(mine[0].events == 1 && mine[1].events == 1 && mine[2].events == 1);
+    CHECK(mine[0].events == 1 && mine[1].events == 1 && mine[2].events == 1 && mine[3].events == 0);
 }
 
 static void acls(void) {
