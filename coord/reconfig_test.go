@@ -22,6 +22,11 @@ func reconfigure(t *testing.T, n *Node, r tiers.Reconfig) tiers.View {
 	defer cancel()
 	r.Caller, r.Version = superUser, tiers.AnyConfig
 	v, err := n.Reconfig(ctx, r)
+	// On a busy machine a leader may be lost meanwhile. Then nobody knows how far it got, and asking again goes on from there.
+	for errors.Is(err, tiers.ErrUnknownOutcome) && ctx.Err() == nil {
+		t.Log("asks again:", err)
+		v, err = n.Reconfig(ctx, r)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
