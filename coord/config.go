@@ -75,6 +75,11 @@ type Config struct {
 	// MinSessionTimeout and MaxSessionTimeout clamp what clients ask for. Default 2 and 20 ticks.
 	MinSessionTimeout, MaxSessionTimeout time.Duration
 
+	// Heartbeat sets the pace at which a leader that hangs is noticed: it is replaced after 3/2 of it, or after 4 round trips where those take
+	// longer, up to MaxHeartbeat. A leader whose process has ended is replaced at once. Shorter tolerates less: scheduling pauses must not exceed
+	// it. Default 200ms, and ten Heartbeats. Give all members the same.
+	Heartbeat, MaxHeartbeat time.Duration
+
 	// ContainerCheckInterval is how often the leader looks for containers without children and TTL znodes whose time is over, down to
 	// tens of milliseconds. Default 60s. It is the leader's that counts: give all members the same.
 	ContainerCheckInterval time.Duration
@@ -90,6 +95,9 @@ type Config struct {
 	// Network replaces the operating system's, for tests.
 	Network peernet.Network
 }
+
+// minHeartbeat leaves room for Go's scheduler.
+const minHeartbeat = 20 * time.Millisecond
 
 func (c *Config) complete() error {
 	switch {
@@ -107,6 +115,10 @@ func (c *Config) complete() error {
 		return fmt.Errorf("coord: Config.BootstrapExpect is %d: a cluster has at least one voter", c.BootstrapExpect)
 	case c.Role != "" && c.Role != Voter && c.Role != Replica:
 		return fmt.Errorf("coord: Config.Role %q: a member is a %s or a %s", c.Role, Voter, Replica)
+	case c.Heartbeat < 0 || c.Heartbeat > 0 && c.Heartbeat < minHeartbeat:
+		return fmt.Errorf("coord: Config.Heartbeat is %v: want at least %v, or 0 for the default", c.Heartbeat, minHeartbeat)
+	case c.MaxHeartbeat < 0 || c.MaxHeartbeat > 0 && c.MaxHeartbeat < c.Heartbeat:
+		return fmt.Errorf("coord: Config.MaxHeartbeat is %v: want at least Heartbeat, %v, or 0 for the default", c.MaxHeartbeat, c.Heartbeat)
 	case c.ContainerCheckInterval < 0:
 		return fmt.Errorf("coord: Config.ContainerCheckInterval %v can't be negative", c.ContainerCheckInterval)
 	case c.Tick < 0, c.MinSessionTimeout < 0, c.MaxSessionTimeout < 0:

@@ -189,7 +189,7 @@ func (n *Node) openTiers() error {
 		Resolve: n.resolve, Logger: n.log.With("tier", "strong"),
 		TouchInterval: min(250*time.Millisecond, n.cfg.MinSessionTimeout/8),
 		ReapInterval:  n.cfg.ContainerCheckInterval, EnforceQuota: n.cfg.EnforceQuota,
-		MaxTxn: n.cfg.MaxTxn,
+		MaxTxn: n.cfg.MaxTxn, Heartbeat: n.cfg.Heartbeat, MaxHeartbeat: n.cfg.MaxHeartbeat,
 	}); err != nil {
 		return err
 	}

@@ -30,6 +30,8 @@ type settings struct {
 	tick            time.Duration
 	minSession      time.Duration // 0: two ticks
 	maxSession      time.Duration // 0: twenty ticks
+	heartbeat       time.Duration
+	maxHeartbeat    time.Duration // 0: ten heartbeats
 	containerCheck  time.Duration
 	enforceQuota    bool
 	maxFrame        int
@@ -64,6 +66,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.tick, "tick", 2*time.Second, "ZooKeeper's tickTime, a `DURATION`: session timeouts are clamped to 2..20 ticks")
 	f.DurationVar(&s.minSession, "min-session-timeout", 0, "shortest session timeout that a client may negotiate, a `DURATION` (default: 2 ticks)")
 	f.DurationVar(&s.maxSession, "max-session-timeout", 0, "longest session timeout that a client may negotiate, a `DURATION` (default: 20 ticks)")
+	f.DurationVar(&s.heartbeat, "heartbeat", 200*time.Millisecond, "a leader that hangs is replaced after 3/2 of this `DURATION`, one that has ended at once")
+	f.DurationVar(&s.maxHeartbeat, "max-heartbeat", 0, "to what long round trips between members may stretch that, a `DURATION` (default: 10 heartbeats)")
 	f.DurationVar(&s.containerCheck, "container-check-interval", time.Minute, "how often containers without children and TTL znodes whose time is over are deleted, a `DURATION`")
 	f.BoolVar(&s.enforceQuota, "enforce-quota", false, "refuse writes beyond the hard limits of quotas; without it they are logged, as beyond soft limits")
 	f.IntVar(&s.maxFrame, "max-frame", 1048575, "longest request of a ZooKeeper client, `BYTES` (jute.maxbuffer); at most 16 MiB")
@@ -119,6 +123,10 @@ func (s *settings) complete() error {
 		return fmt.Errorf("--four-letter-words: %w", zkcompat.CheckWords(s.words))
 	case s.maxPerAddress < 0:
 		return fmt.Errorf("--max-client-connections %d: want a number, 0 for no limit", s.maxPerAddress)
+	case s.heartbeat < 20*time.Millisecond:
+		return fmt.Errorf("--heartbeat %v: want at least 20ms, which the scheduler of a busy machine can keep", s.heartbeat)
+	case s.maxHeartbeat != 0 && s.maxHeartbeat < s.heartbeat:
+		return fmt.Errorf("--max-heartbeat %v: want at least --heartbeat, %v", s.maxHeartbeat, s.heartbeat)
 	case s.containerCheck <= 0:
 		return fmt.Errorf("--container-check-interval %v: must be positive", s.containerCheck)
 	case s.minSession < 0 || s.minSession > s.maxSession:

@@ -40,9 +40,12 @@ type Config struct {
 	Resolve func(name string) (addr string, ok bool)
 	Logger  *slog.Logger
 
-	// Heartbeat is how long a follower waits for its leader before it stands for election: detection takes one to three of
-	// it. Shorter fails over faster and tolerates less: it must exceed scheduling pauses and 4 round trips. Default 200ms.
+	// Heartbeat sets the pace of failure detection: the leader is asked for a sign of life ten times in it, and a leader that hangs is replaced
+	// after 3/2 of it, or later where round trips are long; one whose process has ended at once. Shorter fails over faster and tolerates
+	// less: it must exceed scheduling pauses. Default 200ms.
 	Heartbeat time.Duration
+	// MaxHeartbeat bounds to what round trips may stretch the patience with a silent leader. Default ten Heartbeats.
+	MaxHeartbeat time.Duration
 	// Patience is how long a request waits for a leader before it is refused with ErrUnavailable. Default 5s: an election is a pause.
 	Patience time.Duration
 	// TouchInterval is how often touched sessions are reported to the voters, in one batch each. Default 250ms.
@@ -92,6 +95,7 @@ func (c *Config) setDefaults() error {
 		c.Resolve = func(string) (string, bool) { return "", false }
 	}
 	setDuration(&c.Heartbeat, 200*time.Millisecond)
+	setDuration(&c.MaxHeartbeat, 10*c.Heartbeat)
 	setDuration(&c.Patience, 5*time.Second)
 	setDuration(&c.TouchInterval, 250*time.Millisecond)
 	setDuration(&c.FreshInterval, 200*time.Millisecond)
@@ -112,9 +116,10 @@ func setDuration(d *time.Duration, otherwise time.Duration) {
 func (c *Config) raft() *raft.Config {
 	rc := raft.DefaultConfig()
 	rc.LocalID = raft.ServerID(c.Name)
-	rc.HeartbeatTimeout = c.Heartbeat
-	rc.ElectionTimeout = c.Heartbeat
-	rc.LeaderLeaseTimeout = c.Heartbeat * 4 / 5
+	// The second line behind succession.go. A leader without a majority steps down after the lease.
+	rc.HeartbeatTimeout = c.Heartbeat * 5 / 2
+	rc.ElectionTimeout = rc.HeartbeatTimeout
+	rc.LeaderLeaseTimeout = rc.HeartbeatTimeout
 	rc.CommitTimeout = 50 * time.Millisecond // the last resort behind a beat
 	rc.MaxAppendEntries = 256
 	rc.SnapshotInterval = 30 * time.Second

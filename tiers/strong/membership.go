@@ -227,6 +227,10 @@ type Status struct {
 	Tree        TreeStatus  `json:"tree"`
 	Watches     WatchStatus `json:"watches"`
 	LastContact time.Time   `json:"last_contact"` // with the leader; zero at the leader itself
+	// Patience is for how long the leader may be silent before this member finds it gone, RoundTrip the longest way to it and back of
+	// the last half minute.
+	Patience  time.Duration `json:"leader_patience_ns"`
+	RoundTrip time.Duration `json:"leader_round_trip_ns"`
 }
 
 // TreeStatus counts what the replicated tree holds.
@@ -253,6 +257,7 @@ func (t *Tier) Status() Status {
 		Applied: t.applied.now(), LastIndex: t.raft.LastIndex(), Zxid: t.tree.Zxid(),
 		Number: number, Incarnation: incarnation, Servers: t.Servers(), LastContact: t.raft.LastContact(),
 	}
+	s.Patience, s.RoundTrip = t.detector.figures()
 	ts := t.tree.Stats()
 	s.Tree = TreeStatus{Znodes: ts.Znodes, Ephemerals: ts.Ephemerals, Sessions: ts.Sessions, DataBytes: ts.DataBytes}
 	s.Watches.Watchers, s.Watches.Paths, s.Watches.Watches = t.tree.Hub().Stats()

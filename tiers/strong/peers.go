@@ -26,6 +26,9 @@ const (
 	methodRegister                  // a registration; answered when it is in the leader's tree
 	methodStatus                    // a PeerStatus
 	methodBeat                      // a beat; the empty answer says that it was seen
+	methodLeads                     // 8 bytes: the term in which the asked member leads, or 0
+	methodCanvass                   // a canvassed
+	methodStand                     // a term of 8 bytes; the empty answer says that the asked member stands for election, or has moved on
 )
 
 // registration asks the leader for a member number.
@@ -134,6 +137,15 @@ func (t *Tier) methods() map[byte]peernet.Method {
 		}},
 		methodBeat: {Handle: func(ctx context.Context, _ net.Addr, body []byte) ([]byte, error) {
 			return nil, t.handleBeat(ctx, body)
+		}},
+		methodLeads: {Ordered: true, Handle: func(context.Context, net.Addr, []byte) ([]byte, error) {
+			return t.handleLeads(), nil
+		}},
+		methodCanvass: {Handle: func(ctx context.Context, _ net.Addr, _ []byte) ([]byte, error) {
+			return t.handleCanvass(ctx)
+		}},
+		methodStand: {Handle: func(ctx context.Context, _ net.Addr, body []byte) ([]byte, error) {
+			return nil, t.handleStand(ctx, body)
 		}},
 		methodStatus: {Handle: func(context.Context, net.Addr, []byte) ([]byte, error) {
 			return msgpack.Marshal(t.peerStatus())

@@ -43,6 +43,7 @@ type Tier struct {
 	touches  *touches
 	beats    *beats
 	mode     *mode
+	detector *detector
 
 	number    atomic.Uint32 // this member's number; 0 until registered
 	hasNumber chan struct{} // closed when number is set
@@ -90,7 +91,7 @@ func Open(cfg Config) (*Tier, error) {
 	t := &Tier{
 		cfg: cfg, log: cfg.Logger, stores: stores,
 		tree: tree.New(), outbox: newOutbox(), proposer: newProposer(), rounds: newRounds(),
-		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
+		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), detector: newDetector(cfg.Heartbeat, cfg.MaxHeartbeat, time.Now()), hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
 		figures: Figures{LastProposal: -1, MinProposal: -1, MaxProposal: -1},
 	}
 	t.tree.OnSessionEnd(func(id tiers.SessionID) {
@@ -121,7 +122,7 @@ func Open(cfg Config) (*Tier, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.stop = cancel
 	for _, f := range []func(context.Context){
-		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.reap, t.janitor, t.stayFresh, t.watchMode, t.beat,
+		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.reap, t.janitor, t.stayFresh, t.watchMode, t.beat, t.succeed,
 	} {
 		t.work.Go(func() { f(ctx) })
 	}
