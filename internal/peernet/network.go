@@ -39,8 +39,8 @@ func System() Network { return system{} }
 type system struct{}
 
 var (
-	listenConfig = net.ListenConfig{KeepAliveConfig: keepAlive}
-	dialer       = net.Dialer{KeepAliveConfig: keepAlive}
+	listenConfig = net.ListenConfig{KeepAliveConfig: keepAlive, Control: giveUpSoon}
+	dialer       = net.Dialer{KeepAliveConfig: keepAlive, Control: giveUpSoon}
 	keepAlive    = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
 )
 

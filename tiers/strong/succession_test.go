@@ -235,3 +235,28 @@ func TestDetector(t *testing.T) {
 		t.Error("no leader, and not gone")
 	}
 }
+
+// A member that comes back after a minute is at once one that the cluster can stand on.
+func TestAReturnedMemberCountsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		c.form()
+		leader := c.leader("")
+		others := c.others(leader)
+		leader.do(t, 0, create("/x", "", tiers.Persistent))
+		c.stop(others[0])
+		for range 60 {
+			leader.do(t, 0, set("/x", "v"))
+			<-time.After(time.Second)
+		}
+		c.start(others[0])
+		<-time.After(500 * time.Millisecond)
+		c.stop(others[1])
+		begin := time.Now()
+		leader.do(t, 0, set("/x", "w"))
+		if d := time.Since(begin); d > 200*time.Millisecond {
+			t.Errorf("a write took %v", d)
+		}
+	})
+}

@@ -138,7 +138,7 @@ func (t *Tier) startRaft() error {
 		MaxPool:               3,
 		Timeout:               10 * time.Second,
 		Logger:                rc.Logger.Named("transport"),
-	})
+	}, t.cfg.Heartbeat, t.follows)
 	r, err := raft.NewRaft(rc, fsm{t}, notedLog{t.stores.Log, &t.stored, func(d time.Duration) { t.measure(&t.figures.Fsync, d) }}, t.stores.Stable, t.stores.Snapshots, t.transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("strong: start raft from %s: %w", t.cfg.Dir, err), t.transport.Close())

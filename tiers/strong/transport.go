@@ -29,7 +29,8 @@ func (s *streamLayer) Close() error {
 }
 
 func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	// A dial that began while the way was cut learns late that it is open again: a new one is tried soon.
+	ctx, cancel := context.WithTimeout(context.Background(), min(timeout, peernet.DialTimeout))
 	defer cancel()
 	return s.conns.Add(s.port.Dial(ctx, peernet.Raft, string(address)))
 }
@@ -45,6 +46,8 @@ func (a advertised) String() string  { return string(a) }
 // transport is raft's network transport, with a way in for messages that came by our own streams.
 type transport struct {
 	*raft.NetworkTransport
+	pause    time.Duration // the longest between two attempts to reach a member
+	follows  func(id raft.ServerID, term uint64) bool
 	injected chan raft.RPC
 	merged   chan raft.RPC
 	closed   chan struct{}
@@ -52,10 +55,10 @@ type transport struct {
 	once     sync.Once
 }
 
-func newTransport(c *raft.NetworkTransportConfig) *transport {
+func newTransport(c *raft.NetworkTransportConfig, pause time.Duration, follows func(id raft.ServerID, term uint64) bool) *transport {
 	t := &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(c),
-		injected:         make(chan raft.RPC), merged: make(chan raft.RPC), closed: make(chan struct{}),
+		NetworkTransport: raft.NewNetworkTransportWithConfig(c), pause: pause, follows: follows,
+		injected: make(chan raft.RPC), merged: make(chan raft.RPC), closed: make(chan struct{}),
 	}
 	t.work.Go(t.merge)
 	return t
