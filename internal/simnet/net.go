@@ -1,5 +1,5 @@
-// Package simnet is a network in memory, for whole clusters in testing/synctest bubbles: seeded delay, loss, partition, reset, and
-// hosts that go down. It does no I/O: only channels, timers and mutexes, so a bubble's fake time moves when everyone waits.
+// Package simnet is a network in memory, for whole clusters in testing/synctest bubbles: seeded delay, loss, duplicates, partition,
+// reset, and hosts that go down or stand still. It does no I/O: only channels, timers and mutexes, so a bubble's fake time moves when everyone waits.
 package simnet
 
 import (
@@ -21,22 +21,28 @@ type Net struct {
 	rand      *rand.Rand // guarded by mu
 	listeners map[string]*listener
 	packets   map[string]*packetConn
-	streams   map[*pipe]struct{}   // guarded by mu; both directions of each
-	cut       map[[2]string]bool   // guarded by mu; from, to
-	down      map[string]bool      // guarded by mu
-	delay     func() time.Duration // guarded by mu
-	loss      float64              // guarded by mu; of packets
-	nextPort  uint16               // guarded by mu
-	healed    chan struct{}        // guarded by mu; closed and replaced when the network changes
+	streams   map[*pipe]struct{} // guarded by mu; both directions of each
+	cut       map[[2]string]bool // guarded by mu; from, to
+	down      map[string]bool    // guarded by mu
+	frozen    map[string]bool    // guarded by mu
+	delay     span               // guarded by mu
+	links     map[[2]string]span // guarded by mu; from, to: in place of delay
+	loss      float64            // guarded by mu; of packets
+	twice     float64            // guarded by mu; of packets
+	nextPort  uint16             // guarded by mu
+	healed    chan struct{}      // guarded by mu; closed and replaced when the network changes
 }
+
+// span is a range of delays.
+type span struct{ low, high time.Duration }
 
 // New returns a network without delay or loss, whose randomness comes from seed.
 func New(seed uint64) *Net {
 	return &Net{
 		rand:      rand.New(rand.NewPCG(seed, 0x5742a7a)),
 		listeners: make(map[string]*listener), packets: make(map[string]*packetConn), streams: make(map[*pipe]struct{}),
-		cut: make(map[[2]string]bool), down: make(map[string]bool),
-		delay: func() time.Duration { return 0 }, nextPort: 40000, healed: make(chan struct{}),
+		cut: make(map[[2]string]bool), down: make(map[string]bool), frozen: make(map[string]bool), links: make(map[[2]string]span),
+		nextPort: 40000, healed: make(chan struct{}),
 	}
 }
 
@@ -46,16 +52,35 @@ func (n *Net) Host(ip string) peernet.Network { return host{n, ip} }
 // SetDelay makes everything take between low and high, one way.
 func (n *Net) SetDelay(low, high time.Duration) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.delay = func() time.Duration {
-		if high <= low {
-			return low
-		}
-		return low + time.Duration(n.rand.Int64N(int64(high-low)))
-	}
+	n.delay = span{low, high}
+	n.mu.Unlock()
 }
 
-// SetLoss drops that share of the packets. Streams lose nothing, as TCP would send again.
+// SetLinkDelay is SetDelay for one way between two hosts; what it says there counts in place of SetDelay, until ClearLinkDelays.
+func (n *Net) SetLinkDelay(from, to string, low, high time.Duration) {
+	n.mu.Lock()
+	n.links[[2]string{from, to}] = span{low, high}
+	n.mu.Unlock()
+}
+
+// ClearLinkDelays forgets every SetLinkDelay.
+func (n *Net) ClearLinkDelays() {
+	n.mu.Lock()
+	clear(n.links)
+	n.mu.Unlock()
+}
+
+// SetDuplicate delivers that share of the packets twice, the second time with a delay of its own. Streams repeat nothing, as with TCP.
+func (n *Net) SetDuplicate(p float64) {
+	n.mu.Lock()
+	n.twice = p
+	n.mu.Unlock()
+}
+
+// resend is how long a sender of a stream waits before it sends again what was lost: the least that Linux waits.
+const resend = 200 * time.Millisecond
+
+// SetLoss drops that share of the packets. Streams lose nothing, as TCP sends again: what is lost arrives later, by 200 ms each time.
 func (n *Net) SetLoss(p float64) {
 	n.mu.Lock()
 	n.loss = p
@@ -78,6 +103,35 @@ func (n *Net) Partition(groups ...[]string) {
 	}
 }
 
+// Bridge is a partition into two sides that both reach the bridge, and only through it could reach each other.
+func (n *Net) Bridge(bridge string, left, right []string) {
+	without := func(hosts []string) (rest []string) {
+		for _, h := range hosts {
+			if h != bridge {
+				rest = append(rest, h)
+			}
+		}
+		return rest
+	}
+	n.Partition(without(left), without(right))
+}
+
+// Freeze stalls all traffic of a host, both ways: what the others see of a process that stands still (a long garbage collection,
+// SIGSTOP). Nothing breaks or is lost: it all arrives after Thaw. What runs there goes on, alone.
+func (n *Net) Freeze(ip string) {
+	n.mu.Lock()
+	n.frozen[ip] = true
+	n.mu.Unlock()
+}
+
+// Thaw ends a Freeze.
+func (n *Net) Thaw(ip string) {
+	n.mu.Lock()
+	delete(n.frozen, ip)
+	n.changed()
+	n.mu.Unlock()
+}
+
 // Cut cuts one way.
 func (n *Net) Cut(from, to string) {
 	n.mu.Lock()
@@ -85,7 +139,15 @@ func (n *Net) Cut(from, to string) {
 	n.mu.Unlock()
 }
 
-// Heal opens every cut way.
+// Mend opens one way that was cut.
+func (n *Net) Mend(from, to string) {
+	n.mu.Lock()
+	delete(n.cut, [2]string{from, to})
+	n.changed()
+	n.mu.Unlock()
+}
+
+// Heal opens every cut way. It ends neither a Freeze nor a Down.
 func (n *Net) Heal() {
 	n.mu.Lock()
 	clear(n.cut)
@@ -141,13 +203,44 @@ func (n *Net) breakStreams(which func(*pipe) bool) {
 func (n *Net) open(from, to string) (ok bool, changed <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return !n.cut[[2]string{from, to}] && !n.down[from] && !n.down[to], n.healed
+	return n.whole(from, to) && !n.still(from, to), n.healed
 }
 
-func (n *Net) latency() time.Duration {
+// whole tells whether nothing is lost on the way. Callers hold mu.
+func (n *Net) whole(from, to string) bool {
+	return !n.cut[[2]string{from, to}] && !n.down[from] && !n.down[to]
+}
+
+// still tells whether an end of the way is frozen. Callers hold mu.
+func (n *Net) still(from, to string) bool { return n.frozen[from] || n.frozen[to] }
+
+func (n *Net) latency(from, to string) time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.delay()
+	return n.draw(from, to)
+}
+
+// streamLatency is latency with what TCP must send again.
+func (n *Net) streamLatency(from, to string) time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	d := n.draw(from, to)
+	for n.loss > 0 && d < 8*resend && n.rand.Float64() < n.loss {
+		d += resend
+	}
+	return d
+}
+
+// draw is how long the way takes this time. Callers hold mu.
+func (n *Net) draw(from, to string) time.Duration {
+	s, own := n.links[[2]string{from, to}]
+	if !own {
+		s = n.delay
+	}
+	if s.high <= s.low {
+		return s.low
+	}
+	return s.low + time.Duration(n.rand.Int64N(int64(s.high-s.low)))
 }
 
 type host struct {
@@ -219,7 +312,7 @@ func (h host) Dial(ctx context.Context, addr string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: address(addr), Err: context.Cause(ctx)}
 		}
 	}
-	if d := h.n.latency() + h.n.latency(); d > 0 {
+	if d := h.n.latency(h.ip, ip) + h.n.latency(ip, h.ip); d > 0 {
 		t := time.NewTimer(d)
 		defer t.Stop()
 		select {

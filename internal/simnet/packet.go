@@ -51,33 +51,45 @@ func (c *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	}
 	c.n.mu.Lock()
 	lost := c.n.loss > 0 && c.n.rand.Float64() < c.n.loss
-	wait := c.n.delay()
+	waits := []time.Duration{c.n.draw(c.ip, ip)}
+	if c.n.twice > 0 && c.n.rand.Float64() < c.n.twice {
+		waits = append(waits, c.n.draw(c.ip, ip))
+	}
 	c.n.mu.Unlock()
 	if lost {
 		return len(b), nil
 	}
 	p := packet{append([]byte(nil), b...), address(c.addr)}
-	if wait <= 0 {
-		c.deliver(p, ip, to.String())
-	} else {
-		time.AfterFunc(wait, func() { c.deliver(p, ip, to.String()) })
+	for _, wait := range waits {
+		if wait <= 0 {
+			c.deliver(p, ip, to.String())
+		} else {
+			time.AfterFunc(wait, func() { c.deliver(p, ip, to.String()) })
+		}
 	}
 	return len(b), nil
 }
 
+// deliver hands the packet over, or waits while an end of the way is frozen: until this socket is closed at the latest.
 func (c *packetConn) deliver(p packet, ip, to string) {
-	if ok, _ := c.n.open(c.ip, ip); !ok {
-		return
-	}
 	c.n.mu.Lock()
-	far := c.n.packets[to]
+	whole, still, far, changed := c.n.whole(c.ip, ip), c.n.still(c.ip, ip), c.n.packets[to], c.n.healed
 	c.n.mu.Unlock()
-	if far == nil {
-		return
-	}
-	select {
-	case far.in <- p:
+	switch {
+	case !whole || far == nil:
+	case still:
+		go func() {
+			select {
+			case <-changed:
+				c.deliver(p, ip, to)
+			case <-c.done:
+			}
+		}()
 	default:
+		select {
+		case far.in <- p:
+		default:
+		}
 	}
 }
 

@@ -171,3 +171,83 @@ func TestResetDownAndLoss(t *testing.T) {
 		}
 	})
 }
+
+func TestFreezeHoldsAndThawDelivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(1)
+		here, far := pair(t, n)
+		p, err := n.Host("a").ListenPacket("a:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		q, err := n.Host("b").ListenPacket("b:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		n.Freeze("b")
+		if _, err := here.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.WriteTo([]byte("p"), q.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 4)
+		far.SetReadDeadline(time.Now().Add(time.Second))
+		q.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := far.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a frozen host reads: %v", err)
+		}
+		if _, _, err := q.ReadFrom(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a frozen host gets packets: %v", err)
+		}
+		n.Thaw("b")
+		far.SetReadDeadline(time.Time{})
+		q.SetReadDeadline(time.Time{})
+		if k, err := far.Read(b); err != nil || string(b[:k]) != "x" {
+			t.Errorf("after it: %q, %v", b[:k], err)
+		}
+		if k, _, err := q.ReadFrom(b); err != nil || string(b[:k]) != "p" {
+			t.Errorf("after it: %q, %v", b[:k], err)
+		}
+	})
+}
+
+func TestLinkDelayDuplicateAndBridge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New(1)
+		n.SetLinkDelay("a", "b", 30*time.Millisecond, 30*time.Millisecond)
+		n.SetDuplicate(1)
+		p, err := n.Host("a").ListenPacket("a:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		q, err := n.Host("b").ListenPacket("b:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer q.Close()
+		begun := time.Now()
+		if _, err := p.WriteTo([]byte("x"), q.LocalAddr()); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, _, err := q.ReadFrom(make([]byte, 4)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := time.Since(begun); d != 30*time.Millisecond {
+			t.Errorf("it took %v", d)
+		}
+		n.ClearLinkDelays()
+		n.SetDuplicate(0)
+		n.Bridge("b", []string{"a", "b"}, []string{"b", "c"})
+		for way, want := range map[[2]string]bool{{"a", "b"}: true, {"b", "c"}: true, {"c", "b"}: true, {"a", "c"}: false, {"c", "a"}: false} {
+			if open, _ := n.open(way[0], way[1]); open != want {
+				t.Errorf("%v is open: %v", way, open)
+			}
+		}
+	})
+}

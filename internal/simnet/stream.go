@@ -70,7 +70,7 @@ func (p *pipe) write(b []byte, d *deadline) (n int, err error) {
 		}
 		if room := window - p.size; room > 0 && len(b) > 0 {
 			k := min(room, len(b))
-			at := time.Now().Add(p.n.latency())
+			at := time.Now().Add(p.n.streamLatency(p.from, p.to))
 			if last := len(p.chunks) - 1; last >= 0 && p.chunks[last].arrives.After(at) {
 				at = p.chunks[last].arrives // a stream keeps its order
 			}

@@ -62,8 +62,13 @@ type Config struct {
 	// MaxTxn bounds the encoded size of one txn in bytes. Default 4 MiB.
 	MaxTxn int
 
+	// Clock is the wall clock, default time.Now: what Stats tell, and what the ends of TTL znodes are counted by. Timers don't depend on it.
+	Clock func() time.Time
+
 	// Stores replaces the stores in Dir, for tests on fake time.
 	Stores func() (*Stores, error)
+	// tune, if set, changes raft's configuration: for tests of this package.
+	tune func(*raft.Config)
 }
 
 // Stores are raft's three stores, and what closes them.
@@ -90,6 +95,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Advertise == "" {
 		c.Advertise = c.Port.Addr().String()
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	if c.Resolve == nil {
 		c.Resolve = func(string) (string, bool) { return "", false }
@@ -128,5 +136,8 @@ func (c *Config) raft() *raft.Config {
 	rc.ShutdownOnRemove = false
 	rc.NoLegacyTelemetry = true
 	rc.Logger = newHCLog(c.Logger)
+	if c.tune != nil {
+		c.tune(rc)
+	}
 	return rc
 }

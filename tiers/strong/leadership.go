@@ -151,6 +151,6 @@ func (t *Tier) startTerm(ctx context.Context) {
 
 // commit puts a control entry into the log and waits until it is applied here. Leaders only.
 func (t *Tier) commit(e *tree.Entry) error {
-	e.At = time.Now().UnixMilli()
+	e.At = t.cfg.Clock().UnixMilli()
 	return t.raft.Apply(tree.AppendEntry(nil, e), t.cfg.Patience).Error()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -100,7 +99,7 @@ func (t *Tier) propose(ctx context.Context) {
 				<-t.proposer.slots
 				break
 			}
-			e.At, e.EnforceQuota = time.Now().UnixMilli(), t.cfg.EnforceQuota
+			e.At, e.EnforceQuota = t.cfg.Clock().UnixMilli(), t.cfg.EnforceQuota
 			b := tree.AppendEntry(nil, e)
 			t.proposed(len(b))
 			f := t.raft.Apply(b, t.cfg.Patience)

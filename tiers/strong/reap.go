@@ -42,7 +42,7 @@ func (t *Tier) reapOnce(ctx context.Context, limit int) (proposed int) {
 	var due []tree.Reaping
 	for from, more := 0, true; more && len(due) < limit && ctx.Err() == nil; more = from != 0 {
 		var some []tree.Reaping
-		some, from = t.tree.Due(time.Now().UnixMilli(), from)
+		some, from = t.tree.Due(t.cfg.Clock().UnixMilli(), from)
 		due = append(due, some...)
 	}
 	due = due[:min(len(due), limit)]

@@ -1,0 +1,84 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/strata-coord/strata/internal/simdisk"
+)
+
+// Kill ends a member as SIGKILL or a loss of power would, and starts it again from its disk.
+type Kill struct {
+	Who  Who
+	Tail simdisk.Tail // what the crash leaves of writes that were not fsynced
+	All  bool         // every member at the same moment
+}
+
+func (k Kill) Kind() string {
+	if k.All {
+		return "kill all"
+	}
+	return "kill"
+}
+
+func (k Kill) Inject(c Cluster, r *rand.Rand) (func() error, string) {
+	dead := []string{k.Who.pick(c, r)}
+	if k.All {
+		dead = c.Members()
+	}
+	for _, m := range dead {
+		c.Kill(m, k.Tail)
+	}
+	return func() error {
+		for _, m := range dead {
+			if !c.Running(m) {
+				if err := c.Start(m); err != nil {
+					return fmt.Errorf("faults: start %s again: %w", m, err)
+				}
+			}
+		}
+		return nil
+	}, fmt.Sprintf("%v, %v", dead, k.Tail)
+}
+
+// Pause makes a member stand still as the others see it: nothing of what it sends arrives, nothing reaches it, and nothing breaks.
+// Then it all arrives at once.
+type Pause struct{ Who Who }
+
+func (p Pause) Kind() string { return "pause" }
+
+func (p Pause) Inject(c Cluster, r *rand.Rand) (func() error, string) {
+	one := p.Who.pick(c, r)
+	h := c.Host(one)
+	c.Net().Freeze(h)
+	return func() error { c.Net().Thaw(h); return nil }, one
+}
+
+// ClockJump moves a member's wall clock. At its end the clock is right again: a second jump.
+type ClockJump struct {
+	Who Who
+	By  time.Duration // may be negative
+}
+
+func (j ClockJump) Kind() string { return "clock jump" }
+
+func (j ClockJump) Inject(c Cluster, r *rand.Rand) (func() error, string) {
+	one := j.Who.pick(c, r)
+	c.Clock(one).Jump(j.By)
+	return func() error { c.Clock(one).Correct(); return nil }, fmt.Sprintf("%s by %v", one, j.By)
+}
+
+// ClockDrift makes a member's wall clock gain or lose time.
+type ClockDrift struct {
+	Who  Who
+	Rate float64 // seconds gained in each; may be negative
+}
+
+func (d ClockDrift) Kind() string { return "clock drift" }
+
+func (d ClockDrift) Inject(c Cluster, r *rand.Rand) (func() error, string) {
+	one := d.Who.pick(c, r)
+	c.Clock(one).Drift(d.Rate)
+	return func() error { c.Clock(one).Correct(); return nil }, fmt.Sprintf("%s by %+.3f", one, d.Rate)
+}
