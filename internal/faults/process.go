@@ -42,8 +42,8 @@ func (k Kill) Inject(c Cluster, r *rand.Rand) (func() error, string) {
 	}, fmt.Sprintf("%v, %v", dead, k.Tail)
 }
 
-// Pause makes a member stand still as the others see it: nothing of what it sends arrives, nothing reaches it, and nothing breaks.
-// Then it all arrives at once.
+// Pause makes a member stand still, as a long garbage collection or SIGSTOP does: nothing of what it sends arrives, nothing reaches it, its
+// writes hang, and nothing breaks. Then it all goes on at once. Its timers do not stand still: that can't be done to a part of a process.
 type Pause struct{ Who Who }
 
 func (p Pause) Kind() string { return "pause" }
@@ -52,7 +52,8 @@ func (p Pause) Inject(c Cluster, r *rand.Rand) (func() error, string) {
 	one := p.Who.pick(c, r)
 	h := c.Host(one)
 	c.Net().Freeze(h)
-	return func() error { c.Net().Thaw(h); return nil }, one
+	wake := wrong(c, one, simdisk.Faults{Stall: true})
+	return func() error { c.Net().Thaw(h); return wake() }, one
 }
 
 // ClockJump moves a member's wall clock. At its end the clock is right again: a second jump.

@@ -69,6 +69,8 @@ type Config struct {
 	Stores func() (*Stores, error)
 	// tune, if set, changes raft's configuration: for tests of this package.
 	tune func(*raft.Config)
+	// flaw is a planted bug: for tests of this package.
+	flaw flaw
 }
 
 // Stores are raft's three stores, and what closes them.

@@ -38,10 +38,10 @@ func (t *Tier) expire(ctx context.Context) {
 
 func (t *Tier) expireOnce(ctx context.Context) {
 	due := t.silent()
-	if len(due) == 0 {
+	if len(due) == 0 || t.cfg.flaw == flawNeverExpire {
 		return
 	}
-	if err := t.askHeard(ctx, due); err != nil {
+	if err := t.askHeard(ctx, due); err != nil && t.cfg.flaw != flawExpireAlone {
 		t.log.Warn("sessions are silent, but none is expired: too few voters say what they have heard", "sessions", len(due), "err", err)
 		return
 	}
@@ -62,6 +62,9 @@ func (t *Tier) expireOnce(ctx context.Context) {
 // silent are the sessions unheard of for their timeout as far as this member knows.
 func (t *Tier) silent() (due []tree.SessionInfo) {
 	now := time.Now()
+	if t.cfg.flaw == flawWallClock {
+		now = t.cfg.Clock()
+	}
 	t.tree.EachSession(func(s tree.SessionInfo) bool {
 		if now.Sub(t.touches.lastHeard(s.ID)) > s.Timeout {
 			due = append(due, s)

@@ -96,9 +96,9 @@ func (t *Tier) applyOwn(at int64, b *tree.Batch) {
 			last = 0
 		}
 		switch {
-		case n <= last && inc == b.Origin.Incarnation: // a repeat
+		case n <= last && inc == b.Origin.Incarnation && t.cfg.flaw != flawRepeat: // a repeat
 			continue
-		case n > last+1: // a gap: what came before was lost with a leader
+		case n > last+1 && t.cfg.flaw != flawGap: // a gap: what came before was lost with a leader
 			t.outbox.rewind()
 			return
 		}
@@ -111,6 +111,9 @@ func (t *Tier) applyOwn(at int64, b *tree.Batch) {
 		completeReads(before, views)
 		if errors.Is(err, tree.ErrRepeat) {
 			continue
+		}
+		if t.cfg.flaw == flawGap {
+			t.ackUpTo(n, receipt)
 		}
 		pending, after := t.outbox.answer(n)
 		if pending != nil {

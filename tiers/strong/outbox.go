@@ -22,6 +22,7 @@ type outbox struct {
 	last map[tiers.SessionID]uint64 // guarded by mu; the number of each session's last txn in own
 	// cursor is the number from which the sender goes on. Guarded by mu.
 	cursor uint64
+	flaw   flaw
 	closed error // guarded by mu; why nothing is accepted any more
 	// answered is the last number applied here.
 	answered uint64 // guarded by mu
@@ -60,8 +61,8 @@ type follower struct {
 	queuedAt time.Time
 }
 
-func newOutbox() *outbox {
-	return &outbox{next: 1, cursor: 1, last: make(map[tiers.SessionID]uint64), behind: make(map[uint64][]*follower), wake: make(chan struct{}, 1)}
+func newOutbox(f flaw) *outbox {
+	return &outbox{flaw: f, next: 1, cursor: 1, last: make(map[tiers.SessionID]uint64), behind: make(map[uint64][]*follower), wake: make(chan struct{}, 1)}
 }
 
 func (o *outbox) signal() {
@@ -84,6 +85,9 @@ func (o *outbox) add(txn tiers.Txn, size int, now time.Time) *tiers.Pending {
 	o.next++
 	o.own = append(o.own, ownTxn{number: n, size: size, txn: txn, pending: p, queuedAt: now})
 	o.last[txn.Session] = n
+	if o.flaw == flawReorder {
+		o.swapLast()
+	}
 	o.mu.Unlock()
 	o.signal()
 	return p

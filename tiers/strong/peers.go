@@ -122,7 +122,9 @@ func (t *Tier) methods() map[byte]peernet.Method {
 			if err := msgpack.Unmarshal(body, &batch); err != nil {
 				return nil, fmt.Errorf("malformed touches: %w", err)
 			}
-			t.touches.hearAll(batch, time.Now())
+			if t.hears() {
+				t.touches.hearAll(batch, time.Now())
+			}
 			return nil, nil
 		}},
 		methodHeard: {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) {

@@ -29,6 +29,9 @@ func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
 		return tiers.Completed(r, err)
 	}
 	p := t.outbox.add(txn, size, now)
+	if t.cfg.flaw == flawEarlyAck {
+		t.ackEarly(&txn, p)
+	}
 	endWith(ctx, p)
 	return p
 }
@@ -89,7 +92,9 @@ func (t *Tier) Follow(ctx context.Context, q tiers.Query, after *tiers.Pending) 
 		return tiers.Completed(tiers.Receipt{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "read", Path: q.Path, Err: err})
 	}
 	f := &follower{query: q, pending: new(tiers.Pending), queuedAt: now}
-	f.after, _ = t.outbox.placeOf(after, q.Session)
+	if f.after, _ = t.outbox.placeOf(after, q.Session); t.cfg.flaw == flawOvertake {
+		f.after = 0
+	}
 	t.followFresh(f, now)
 	endWith(ctx, f.pending)
 	return f.pending
@@ -110,6 +115,9 @@ func (t *Tier) followFresh(f *follower, now time.Time) {
 				f.pending.Complete(tiers.Receipt{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "read", Path: f.query.Path, Err: err})
 			}
 			return
+		}
+		if t.cfg.flaw == flawNoWait {
+			index = 0
 		}
 		t.applied.then(index, func() {
 			t.freshAt(begun)

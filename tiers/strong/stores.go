@@ -92,8 +92,8 @@ func (s *Stores) close() error {
 }
 
 // begin checks the stores and counts this start.
-func (s *Stores) begin(dir string) error {
-	if err := s.checkReach(dir); err != nil {
+func (s *Stores) begin(dir string, f flaw) error {
+	if err := s.checkReach(dir); err != nil && f != flawShortLog {
 		return err
 	}
 	if s.Incarnation != 0 {

@@ -85,15 +85,16 @@ func Open(cfg Config) (*Tier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := stores.begin(cfg.Dir); err != nil {
+	if err := stores.begin(cfg.Dir, cfg.flaw); err != nil {
 		return nil, errors.Join(err, stores.close())
 	}
 	t := &Tier{
 		cfg: cfg, log: cfg.Logger, stores: stores,
-		tree: tree.New(), outbox: newOutbox(), proposer: newProposer(), rounds: newRounds(),
+		tree: tree.New(), outbox: newOutbox(cfg.flaw), proposer: newProposer(), rounds: newRounds(),
 		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), detector: newDetector(cfg.Heartbeat, cfg.MaxHeartbeat, time.Now()), hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
 		figures: Figures{LastProposal: -1, MinProposal: -1, MaxProposal: -1},
 	}
+	t.tree.Plant(cfg.flaw.tree())
 	t.tree.OnSessionEnd(func(id tiers.SessionID) {
 		t.touches.forget(id)
 		t.mu.Lock()
@@ -139,7 +140,7 @@ func (t *Tier) startRaft() error {
 		Timeout:               10 * time.Second,
 		Logger:                rc.Logger.Named("transport"),
 	}, t.cfg.Heartbeat, t.follows)
-	r, err := raft.NewRaft(rc, fsm{t}, notedLog{t.stores.Log, &t.stored, func(d time.Duration) { t.measure(&t.figures.Fsync, d) }}, t.stores.Stable, t.stores.Snapshots, t.transport)
+	r, err := raft.NewRaft(rc, fsm{t}, notedLog{t.stores.Log, &t.stored, func(d time.Duration) { t.measure(&t.figures.Fsync, d) }}, votes(t.stores.Stable, t.cfg.flaw), t.stores.Snapshots, t.transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("strong: start raft from %s: %w", t.cfg.Dir, err), t.transport.Close())
 	}

@@ -146,7 +146,9 @@ func (t *Tier) sendTouchBatch(ctx context.Context) {
 	for id, at := range batch {
 		lines = append(lines, touched{Session: id, Age: ageMillis(now.Sub(at))})
 	}
-	t.touches.hearAll(lines, now)
+	if t.hears() {
+		t.touches.hearAll(lines, now)
+	}
 	body, err := msgpack.Marshal(lines)
 	if err != nil {
 		t.log.Error("could not encode a batch of touches", "err", err)

@@ -49,12 +49,12 @@ func (t *Tree) count(from Origin, n uint64) error {
 		p = position{incarnation: from.Incarnation}
 	}
 	switch {
-	case n <= p.number:
+	case n <= p.number && t.flaw != FlawRepeat:
 		return ErrRepeat
-	case n > p.number+1:
+	case n > p.number+1 && t.flaw != FlawGap:
 		return ErrGap
 	}
-	p.number = n
+	p.number = max(p.number, n)
 	t.origins[from.Member] = p
 	return nil
 }

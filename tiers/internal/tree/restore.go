@@ -26,7 +26,13 @@ func (t *Tree) Restore(r io.Reader) error {
 	t.mu.Lock()
 	old := t.content
 	t.content = fresh.content
+	if t.leak(t.flaw); t.flaw == FlawForgetZxid {
+		t.zxid = old.zxid
+	}
 	for _, ev := range t.missed(&old) {
+		if t.flaw == FlawRestoreEvent {
+			break
+		}
 		t.hub.Fire(ev)
 	}
 	t.missedSessions(&old)

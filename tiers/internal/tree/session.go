@@ -125,8 +125,15 @@ func (t *Tree) endSession(id tiers.SessionID, z tiers.Zxid) {
 	if s == nil {
 		return
 	}
+	told := len(t.events)
 	for _, path := range slices.Sorted(maps.Keys(s.owned)) {
+		if t.flaw == FlawOrphan {
+			break
+		}
 		t.take(path, t.znodes.get(path), z)
+	}
+	if t.flaw == FlawSessionEvent {
+		t.events = t.events[:told]
 	}
 	t.sessions.put(id, nil)
 	t.ended.add(id)

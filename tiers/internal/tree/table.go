@@ -20,6 +20,7 @@ type table[K cmp.Ordered, V any] struct {
 	walking bool
 	next    int // the first shard that the walk has yet to reach
 	size    int
+	leaky   bool // planted: see FlawLeakySnapshot
 }
 
 // entry is a value that a walk comes by.
@@ -58,7 +59,7 @@ func (t *table[K, V]) put(k K, v *V) (old *V) {
 	i := t.shard(k)
 	live := t.live[i]
 	old = live[k]
-	if t.walking && i >= t.next {
+	if t.walking && i >= t.next && !t.leaky {
 		if t.undo[i] == nil {
 			t.undo[i] = make(map[K]*V)
 		}

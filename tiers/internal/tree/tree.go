@@ -49,6 +49,8 @@ type Tree struct {
 	onExcess []func(Excess)          // set before the first Apply
 
 	snapshotting atomic.Bool // a Snapshot is not released yet
+
+	flaw Flaw // planted by a test; none otherwise
 }
 
 // content is what a snapshot holds, and what follows from it. Guarded by Tree.mu.
