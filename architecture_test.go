@@ -142,6 +142,7 @@ var (
 		{folder: "zkcompat", own: []string{"tiers!", "zkcompat"}, foreign: []string{}},
 		{folder: "admin", own: []string{"admin"}, foreign: []string{"github.com/prometheus"}},
 		{folder: "internal/session", own: []string{"tiers!", "internal"}},
+		{folder: "internal/history", own: []string{"tiers!"}, foreign: []string{"github.com/anishathalye/porcupine"}},
 		{folder: "internal", own: []string{"internal"}},
 		{folder: "coord/lock", own: []string{"coord", "tiers!"}, foreign: []string{}},
 		{folder: "coord/discovery", own: []string{"coord", "tiers!"}, foreign: []string{}},
@@ -150,7 +151,7 @@ var (
 		{folder: "coord", own: []string{"coord", "tiers!", "tiers/strong", "tiers/readonly", "tiers/eventual", "internal"}},
 		{folder: "cmd", own: []string{"cmd", "coord", "tiers!", "zkcompat", "admin"}},
 		{folder: "examples", tests: true, own: []string{"examples", "coord", "tiers!", "zkcompat", "admin"}},
-		{folder: "e2e", tests: true, own: []string{"e2e", "coord", "tiers!", "zkcompat", "admin"}},
+		{folder: "e2e", tests: true, own: []string{"e2e", "coord", "tiers!", "zkcompat", "admin", "internal/history", "internal/peernet!"}},
 		{folder: "bench", own: []string{"bench", "coord", "tiers!", "zkcompat", "admin"}},
 	}
 )
