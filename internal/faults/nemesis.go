@@ -17,8 +17,11 @@ type Nemesis struct {
 	seed  uint64
 	begun time.Time
 	rand  *rand.Rand // owned by Run
+	// Note, if set before the first Run, is also told each line of the story, without the time.
+	Note func(format string, args ...any)
 
 	mu     sync.Mutex
+	last   time.Time      // guarded by mu; when something was said last
 	story  []string       // guarded by mu
 	counts map[string]int // guarded by mu; by kind
 }
@@ -33,9 +36,20 @@ func (n *Nemesis) Rand() *rand.Rand { return n.rand }
 
 // Say adds a line to the story.
 func (n *Nemesis) Say(format string, args ...any) {
+	if n.Note != nil {
+		n.Note(format, args...)
+	}
 	n.mu.Lock()
+	n.last = time.Now()
 	n.story = append(n.story, fmt.Sprintf("%10.3fs  ", time.Since(n.begun).Seconds())+fmt.Sprintf(format, args...))
 	n.mu.Unlock()
+}
+
+// Last is when the last fault began or ended: around then it is worth asking the cluster for something.
+func (n *Nemesis) Last() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.last
 }
 
 // ending is the end of a fault.

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/strata-coord/strata/internal/faults"
+	"github.com/strata-coord/strata/internal/history"
 	"github.com/strata-coord/strata/internal/peernet"
 	"github.com/strata-coord/strata/internal/simdisk"
 	"github.com/strata-coord/strata/internal/simnet"
@@ -25,7 +26,8 @@ type faultCluster struct {
 	net     *simnet.Net
 	members []*faultMember
 	tune    func(*Config)
-	starts  sync.WaitGroup // the goroutines that start and stop members
+	rec     *history.Recorder // is told of the ends of sessions; nil: nobody is
+	starts  sync.WaitGroup    // the goroutines that start and stop members
 }
 
 var _ faults.Cluster = (*faultCluster)(nil)
@@ -220,6 +222,9 @@ func (m *faultMember) open() (*Tier, error) {
 	if err != nil {
 		return nil, errors.Join(err, port.Close())
 	}
+	if m.c.rec != nil {
+		tier.OnSessionEnd(m.c.rec.SessionEnded)
+	}
 	return tier, nil
 }
 
@@ -237,17 +242,8 @@ func (c *faultCluster) stop() {
 
 // agree waits until all members have applied the same, and tells in what their trees differ.
 func (c *faultCluster) agree(ctx context.Context) error {
-	for _, m := range c.members {
-		for m.now() == nil {
-			select {
-			case <-time.After(100 * time.Millisecond):
-			case <-ctx.Done():
-				return fmt.Errorf("%s does not start", m.name)
-			}
-		}
-		if err := m.now().Wait(ctx); err != nil {
-			return fmt.Errorf("%s is not ready after everything was healed: %w", m.name, err)
-		}
+	if err := c.ready(ctx); err != nil {
+		return err
 	}
 	for {
 		var zxids []tiers.Zxid
@@ -257,9 +253,7 @@ func (c *faultCluster) agree(ctx context.Context) error {
 		if slices.Max(zxids) == slices.Min(zxids) {
 			break
 		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
+		if !pause(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("the members stay apart: zxids %v", zxids)
 		}
 	}
@@ -291,4 +285,19 @@ func (m *faultMember) image() ([]byte, error) {
 		s.Release()
 		return b.Bytes(), err
 	}
+}
+
+// ready waits until every member serves again.
+func (c *faultCluster) ready(ctx context.Context) error {
+	var errs []error
+	for _, m := range c.members {
+		for m.now() == nil && pause(ctx, 100*time.Millisecond) {
+		}
+		if tier := m.now(); tier == nil {
+			errs = append(errs, fmt.Errorf("%s does not start", m.name))
+		} else if err := tier.Wait(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s does not serve a minute after everything was healed: %w", m.name, err))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -14,7 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/strata-coord/strata/internal/faults"
+	"github.com/strata-coord/strata/internal/history"
 	"github.com/strata-coord/strata/tiers"
 )
 
@@ -68,85 +71,158 @@ func TestFaults(t *testing.T) {
 }
 
 // runSeed runs one cluster through its rounds.
-func runSeed(t *testing.T, seed uint64) (o outcome) {
+func runSeed(t *testing.T, seed uint64) outcome {
+	size := 3
+	if seed%5 == 0 {
+		size = 5
+	}
+	tune := slowTimers
+	if seed%4 == 0 {
+		tune = nil
+	}
+	return trial{seed: seed, size: size, rounds: faultRounds, tune: tune, pace: pace{150 * time.Millisecond, 2 * time.Second}}.run(t)
+}
+
+// slowTimers are those of a cluster whose members are far from each other: more fake time passes for the same work.
+func slowTimers(c *Config) {
+	c.Heartbeat, c.TouchInterval, c.FreshInterval = 500*time.Millisecond, 500*time.Millisecond, time.Second
+	tune := c.tune
+	c.tune = func(rc *raft.Config) {
+		tune(rc)
+		rc.CommitTimeout = 500 * time.Millisecond
+	}
+}
+
+// trial is one cluster and what is done to it.
+type trial struct {
+	seed   uint64
+	size   int
+	rounds int
+	tune   func(*Config)
+	pace   pace
+	// faults makes a round's schedule; nil: anything.
+	faults func(*rand.Rand) faults.Schedule
+	// prepare is called before the first member starts; nil: nothing.
+	prepare func(*faultCluster)
+}
+
+func (x trial) run(t *testing.T) (o outcome) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		size := 3
-		if seed%5 == 0 {
-			size = 5
-		}
-		c := newFaultCluster(t, seed, size, nil)
+		c := newFaultCluster(t, x.seed, x.size, x.tune)
 		defer c.stop()
-		n := faults.New(c, seed)
-		o.wrong = runRounds(t.Context(), c, n, seed, &o.ops)
-		o.took, o.report = time.Since(begun), n.Report()
+		if x.prepare != nil {
+			x.prepare(c)
+		}
+		l := &load{c: c, rec: history.New(), nemesis: faults.New(c, x.seed), pace: x.pace}
+		c.rec = l.rec
+		l.nemesis.Note = l.rec.Note
+		if err := x.rush(t.Context(), l); err != nil {
+			o.wrong = append(o.wrong, err.Error())
+		}
+		o.took, o.report, o.ops = time.Since(begun), l.nemesis.Report(), l.ops.Load()
 	})
 	return o
 }
 
-func runRounds(ctx context.Context, c *faultCluster, n *faults.Nemesis, seed uint64, ops *int64) (wrong []string) {
-	bad := func(err error) []string { return append(wrong, err.Error()) }
+// rush runs the rounds and returns what was wrong.
+func (x trial) rush(ctx context.Context, l *load) error {
+	c := l.c
 	formCtx, cancel := context.WithTimeout(ctx, time.Minute)
 	err := c.form(formCtx)
 	cancel()
 	if err != nil {
-		return bad(fmt.Errorf("form the cluster: %w", err))
+		return fmt.Errorf("form the cluster: %w", err)
 	}
-	ops0 := []tiers.Op{create("/q", "", tiers.Persistent)}
-	for i := range registers {
-		ops0 = append(ops0, create(fmt.Sprintf("/r%d", i), "", tiers.Persistent))
-	}
-	if _, err := tiers.Do(ctx, c.members[0].now(), tiers.Txn{Ops: ops0}); err != nil {
-		return bad(err)
-	}
-	l := &load{c: c, nemesis: n, written: make(map[string][]string)}
 	loadCtx, stop := context.WithCancel(ctx)
 	var clients sync.WaitGroup
-	for i := range 4 {
-		fc := &faultClient{l: l, name: fmt.Sprintf("c%d", i), rand: rand.New(rand.NewPCG(seed, uint64(i)))}
-		clients.Go(func() { fc.run(loadCtx) })
-	}
-	defer func() {
-		stop()
-		clients.Wait()
-		*ops = l.ops.Load()
-	}()
-	for round := range faultRounds {
-		l.busy.Store(true)
-		if err := n.Run(ctx, faults.Generate(n.Rand(), faults.Options{})); err != nil {
-			return bad(err)
+	defer clients.Wait()
+	defer stop()
+	for round := range x.rounds {
+		if err := l.furnish(ctx, round); err != nil {
+			return fmt.Errorf("round %d: prepare: %w", round, err)
 		}
-		l.busy.Store(false)
+		if round == 0 {
+			for i := range 4 {
+				fc := &faultClient{l: l, name: fmt.Sprintf("c%d", i), rand: rand.New(rand.NewPCG(x.seed, uint64(i)))}
+				clients.Go(func() { fc.run(loadCtx) })
+			}
+		}
+		schedule := faults.Generate(l.nemesis.Rand(), faults.Options{})
+		if x.faults != nil {
+			schedule = x.faults(l.nemesis.Rand())
+		}
+		if err := l.nemesis.Run(ctx, schedule); err != nil {
+			return err
+		}
 		quiet, cancel := context.WithTimeout(ctx, time.Minute)
-		err := ready(quiet, c)
+		err := c.ready(quiet)
 		cancel()
 		if err != nil {
-			return bad(fmt.Errorf("round %d: %w", round, err))
+			return fmt.Errorf("round %d: %w", round, err)
 		}
+		pause(ctx, 15*time.Second)
 	}
 	stop()
 	clients.Wait()
-	endCtx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := c.agree(endCtx); err != nil {
-		wrong = append(wrong, err.Error())
-	}
-	return append(wrong, l.check(endCtx)...)
+	return l.check(ctx)
 }
 
-// ready waits until every member serves again.
-func ready(ctx context.Context, c *faultCluster) error {
+// furnish makes the znodes of a round.
+func (l *load) furnish(ctx context.Context, round int) error {
+	l.round.Store(int64(round))
+	var ops []tiers.Op
+	if round == 0 {
+		ops = append(ops, create("/lock", "", tiers.Persistent))
+	}
+	ops = append(ops, create(fmt.Sprintf("/q%d", round), "", tiers.Persistent))
+	for i := range registers {
+		ops = append(ops, create(fmt.Sprintf("/r%d.%d", round, i), "", tiers.Persistent))
+	}
+	m := l.c.members[0]
+	_, err := tiers.Do(ctx, l.rec.Client("setup", m.name, m.now()), tiers.Txn{Ops: ops})
+	return err
+}
+
+// check waits until the members agree and the sessions, which nobody touches any more, have ended, and checks everything.
+func (l *load) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if err := l.c.agree(ctx); err != nil {
+		return errors.Join(err, l.rec.Check(history.Options{UniqueData: true}))
+	}
+	pause(ctx, clientTimeout+3*time.Second)
+	if err := l.c.agree(ctx); err != nil {
+		return errors.Join(err, l.rec.Check(history.Options{UniqueData: true}))
+	}
+	tier := l.c.members[0].now()
+	final := make(map[string]history.Znode)
+	if err := walk(tier, "/", final); err != nil {
+		return err
+	}
 	var errs []error
-	for _, m := range c.members {
-		for m.now() == nil && ctx.Err() == nil {
-			<-time.After(100 * time.Millisecond)
-		}
-		tier := m.now()
-		if tier == nil {
-			errs = append(errs, fmt.Errorf("%s does not start", m.name))
-		} else if err := tier.Wait(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("%s does not serve a minute after everything was healed: %w", m.name, err))
+	if s := tier.tree.Stats(); s.Sessions != 0 || s.Ephemerals != 0 {
+		errs = append(errs, fmt.Errorf("late expiry: %d sessions and %d ephemerals live on, %v after their clients went", s.Sessions, s.Ephemerals, clientTimeout+3*time.Second))
+	}
+	return errors.Join(append(errs, l.rec.Check(history.Options{UniqueData: true, Final: final, FinalZxid: tier.tree.Zxid(), ExpiryBound: 50 * time.Second}))...)
+}
+
+// walk reads everything at and below path.
+func walk(t *Tier, path string, to map[string]history.Znode) error {
+	v, err := t.ReadLocal(tiers.Query{Path: path, Want: tiers.WantData, Caller: super})
+	if err != nil {
+		return err
+	}
+	to[path] = history.Znode{Data: v.Data, Stat: v.Stat}
+	if v, err = t.ReadLocal(tiers.Query{Path: path, Want: tiers.WantChildren, Caller: super}); err != nil {
+		return err
+	}
+	for _, name := range v.Children {
+		if err := walk(t, strings.TrimSuffix(path, "/")+"/"+name, to); err != nil {
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
+
+var super = []tiers.Identity{{Scheme: "super"}}
