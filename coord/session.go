@@ -2,6 +2,7 @@ package coord
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -17,7 +18,12 @@ type Session struct {
 	sessions tiers.Sessions
 
 	ctx context.Context
-	end context.CancelCauseFunc
+	end context.CancelCauseFunc // called by finish
+
+	watching  sync.Mutex             // held while observers are called
+	standing  Standing               // guarded by watching
+	observers map[int]func(Standing) // guarded by watching
+	observed  int                    // number of the last observer. Guarded by watching
 
 	mu     sync.Mutex     // orders Go before Close's wait
 	closed bool           // guarded by mu
@@ -28,9 +34,9 @@ type Session struct {
 func NewSession(ctx context.Context, t tiers.Tier, sessions tiers.Sessions, timeout time.Duration) (*Session, error) {
 	s := &Session{tier: t, sessions: sessions}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
-	lease, err := sessions.Open(ctx, timeout, func(why error) { s.end(why) })
+	lease, err := sessions.Open(ctx, timeout, s.over)
 	if err != nil {
-		s.end(err)
+		s.over(err)
 		return nil, fmt.Errorf("open a session: %w", err)
 	}
 	s.lease = lease
@@ -38,35 +44,30 @@ func NewSession(ctx context.Context, t tiers.Tier, sessions tiers.Sessions, time
 	return s, nil
 }
 
-// safety is what session tables know of how long a session cannot end: zero while it owns nothing that others could be granted.
-type safety interface {
-	SafeUntil(tiers.SessionID) time.Time
-}
-
-// errNotRenewed is why a session ends that nobody has ended: it might be ended any moment.
-var errNotRenewed = fmt.Errorf("%w, or could end any moment: no majority has heard of it for nearly its timeout", tiers.ErrSessionExpired)
-
 // keepAlive touches the session until it ends, and ends its context before the cluster could end the session: the time counts
-// from the sending of the last renewal, on this process's monotonic clock, less a margin for the way to whoever reacts.
+// from the sending of the last renewal, on this process's monotonic clock, less a margin.
 func (s *Session) keepAlive() {
-	table, _ := s.sessions.(safety)
-	margin := max(s.lease.Timeout/10, 100*time.Millisecond)
-	tick := time.NewTicker(min(s.lease.Timeout/6, margin/2))
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if table != nil {
-				if until := table.SafeUntil(s.lease.ID); !until.IsZero() && time.Until(until) < margin {
-					s.end(errNotRenewed)
-					s.sessions.Detach(s.lease)
-					return
-				}
-			}
-			s.sessions.Touch(s.lease.ID)
-		case <-s.ctx.Done():
-			return
+	every := min(s.lease.Timeout/6, s.margin()/2)
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	now := s.Standing()
+	for ; now.Ended == nil; now = s.Standing() {
+		s.sessions.Touch(s.lease.ID)
+		next := every
+		if now.Late {
+			next = every / 4 // whoever waits for the end of that hears of it soon
 		}
+		if !now.Until.IsZero() {
+			next = min(next, time.Until(now.Until))
+		}
+		timer.Reset(next)
+		select {
+		case <-timer.C:
+		case <-s.ctx.Done():
+		}
+	}
+	if errors.Is(now.Ended, ErrNotRenewed) {
+		s.sessions.Detach(s.lease)
 	}
 }
 
@@ -97,7 +98,7 @@ func (s *Session) Close(ctx context.Context) error {
 	if !first {
 		return nil
 	}
-	s.end(&tiers.OpError{Op: "session", Err: tiers.ErrClosed})
+	s.over(&tiers.OpError{Op: "session", Err: tiers.ErrClosed})
 	s.work.Wait()
 	if _, err := s.sessions.Close(ctx, s.lease).Wait(ctx); err != nil {
 		return fmt.Errorf("close session %v: %w", s.lease.ID, err)
@@ -110,6 +111,6 @@ func (s *Session) abandon(why error) {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.end(why)
+	s.over(why)
 	s.work.Wait()
 }

@@ -44,7 +44,8 @@ func inBubble(t *testing.T, f func(t *testing.T, c *cluster)) {
 // member is a lock.Node: like a coord.Node, it opens a session at first use and after a loss.
 type member struct {
 	tier     tiers.Tier
-	sessions *memtier.Sessions
+	sessions tiers.Sessions
+	renewals *renewals // the same, if this member counts them
 
 	mu      sync.Mutex
 	session *coord.Session // guarded by mu
@@ -68,6 +69,51 @@ func (m *member) Session(ctx context.Context) (*coord.Session, error) {
 	s, err := coord.NewSession(ctx, m.tier, m.sessions, 10*time.Second)
 	m.session = s
 	return s, err
+}
+
+// timed joins a member that knows how long its session is safe, and can be cut off.
+func (c *cluster) timed() *member {
+	m := c.member(nil)
+	m.renewals = &renewals{Sessions: c.sessions}
+	m.sessions = m.renewals
+	return m
+}
+
+// renewals is a session table that tells of one session how long it is safe.
+type renewals struct {
+	*memtier.Sessions
+	mu   sync.Mutex
+	off  bool      // renewals are lost. Guarded by mu
+	last time.Time // guarded by mu
+}
+
+func (r *renewals) Open(ctx context.Context, timeout time.Duration, cut func(error)) (tiers.Lease, error) {
+	r.mu.Lock()
+	r.last = time.Now()
+	r.mu.Unlock()
+	return r.Sessions.Open(ctx, timeout, cut)
+}
+
+func (r *renewals) Touch(id tiers.SessionID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.off {
+		r.last = time.Now()
+		r.Sessions.Touch(id)
+	}
+}
+
+func (r *renewals) SafeUntil(tiers.SessionID) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last.Add(10 * time.Second)
+}
+
+// cut loses the renewals from now on, or no longer.
+func (r *renewals) cut(off bool) {
+	r.mu.Lock()
+	r.off = off
+	r.mu.Unlock()
 }
 
 // leave ends the member's session.

@@ -10,13 +10,17 @@ import (
 // sequenceDigits is the width of the number that a sequential create appends.
 const sequenceDigits = 10
 
-// naming makes the names of contenders.
-type naming func(id string) (prefix string)
+// mutexName names the contenders of a Mutex.
+func (o *options) mutexName(id string) string {
+	if o.curator {
+		return curatorName(id, "lock-")
+	}
+	return id + "__lock__"
+}
 
-func kazooNames(id string) string { return id + "__lock__" }
-
-func curatorNames(id string) string {
-	return "_c_" + id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:] + "-lock-"
+// curatorName is how Curator names what it creates so that it finds it again.
+func curatorName(id, what string) string {
+	return "_c_" + id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:] + "-" + what
 }
 
 // newID is a random (version 4) UUID as 32 hex digits.

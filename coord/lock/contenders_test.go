@@ -57,8 +57,8 @@ func TestNames(t *testing.T) {
 	t.Parallel()
 	// The patterns by which the other clients find contenders, and their own creates.
 	for want, name := range map[string]string{
-		`^[0-9a-f]{32}__lock__(-?\d{10})$`:                           kazooNames(newID()) + "0000000001",
-		`^_c_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-lock-\d{10}$`: curatorNames(newID()) + "0000000001",
+		`^[0-9a-f]{32}__lock__(-?\d{10})$`:                           new(options).mutexName(newID()) + "0000000001",
+		`^_c_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-lock-\d{10}$`: (&options{curator: true}).mutexName(newID()) + "0000000001",
 	} {
 		if !regexp.MustCompile(want).MatchString(name) {
 			t.Errorf("%s does not match %s", name, want)

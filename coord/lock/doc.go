@@ -19,6 +19,20 @@
 // resource refuse a token smaller than one it has seen. That also stops a process that was paused between looking at its
 // context and writing.
 //
+// [Held.State] tells how it stands: [Safe], [InJeopardy] (renewals are late; nobody else can be granted the lock before State.Until), or
+// [Lost]; [Held.Watch] follows it. A loss is a [*LostError]: the kind, the reason in words, and the timeline that led to it. It is the cause of
+// the context too:
+//
+//	var lost *lock.LostError
+//	if errors.As(context.Cause(held.Context()), &lost) {
+//		log.Print(lost.Story())
+//	}
+//
+// # When to let go
+//
+// By default a holder keeps the lock for as long as the cluster can't have given it to another: [YieldAtExpiry]. [YieldOnDisconnect] and
+// [YieldAfter] let go earlier, and [Healthy] when the holder's own check fails: a holder that is alive but useless makes room.
+//
 // # In the tree
 //
 // The lock is a persistent znode at its path, made when it is missing. Each contender is an ephemeral sequential child; the one

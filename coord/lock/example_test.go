@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/strata-coord/strata/coord"
 	"github.com/strata-coord/strata/coord/lock"
@@ -52,5 +53,32 @@ func ExampleMutex_TryAcquire() {
 	default:
 		defer held.Release(context.WithoutCancel(ctx))
 		fmt.Println("working with token", held.Token())
+	}
+}
+
+func ExampleHealthy() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	ping := func(ctx context.Context) error { return writeTo(ctx, "users/00", 0) }
+	held, err := lock.New(node, "/locks/db/users/shards/00", lock.Healthy(ping, time.Second, 3), lock.YieldAfter(2*time.Second)).Acquire(ctx)
+	if err != nil {
+		slog.Error("failed", "err", err)
+		return
+	}
+	defer held.Release(context.WithoutCancel(ctx))
+
+	for state := range held.Watch(ctx) {
+		switch state.Phase {
+		case lock.InJeopardy:
+			fmt.Println("begin nothing new; safe for another", time.Until(state.Until))
+		case lock.Lost:
+			fmt.Println(state.Lost.Story())
+		}
 	}
 }

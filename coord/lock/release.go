@@ -9,16 +9,16 @@ import (
 )
 
 // release is Held.Release.
-func (c *contender) release(ctx context.Context) error {
+func (c *claim) release(ctx context.Context) error {
 	c.releasing.Lock()
 	defer c.releasing.Unlock()
 	if c.released {
 		return nil
 	}
-	// First of all, nobody works under the lock any more.
-	c.end(ErrReleased)
+	// First of all, nobody works under it any more.
+	why := c.letGo()
 	c.tier.Unwatch(c, "", tiers.ScopeAny)
-	if why := context.Cause(c.ctx); !errors.Is(why, ErrReleased) {
+	if why != nil {
 		return why
 	}
 	existed, err := c.remove(ctx)
@@ -37,9 +37,9 @@ func (c *contender) release(ctx context.Context) error {
 	return err
 }
 
-// leave removes the znode of a contender that has no lock, if there is one: now if ctx lives, else as soon as the tier lets it.
-func (c *contender) leave(ctx context.Context) {
-	c.end(ErrReleased)
+// leave removes the znodes of a claim that is not held, if there are any: now if ctx lives, else as soon as the tier lets it.
+func (c *claim) leave(ctx context.Context) {
+	_ = c.letGo()
 	c.tier.Unwatch(c, "", tiers.ScopeAny)
 	if c.create == nil || c.session.Context().Err() != nil {
 		return
@@ -52,23 +52,34 @@ func (c *contender) leave(ctx context.Context) {
 	c.removeLater()
 }
 
-// removeLater removes the znode as soon as the tier lets it. It does not wait for that: the session does.
-func (c *contender) removeLater() {
+// removeLater removes the znodes as soon as the tier lets it. It does not wait for that: the session does.
+func (c *claim) removeLater() {
 	c.session.Go(func(ctx context.Context) { _, _ = c.remove(ctx) })
 }
 
-// remove deletes the znode, and tells whether it existed. It tries again until ctx or the session ends; the znode ends with
+// remove deletes the znodes, and tells whether they existed. It tries again until ctx or the session ends; the znodes end with
 // the session.
-func (c *contender) remove(ctx context.Context) (existed bool, err error) {
+func (c *claim) remove(ctx context.Context) (existed bool, err error) {
 	ctx, stop := joined(ctx, c.session.Context())
 	defer stop()
-	if err := c.learn(ctx); err != nil || c.name == "" {
+	if err := c.learn(ctx); err != nil {
 		return false, err
 	}
+	for _, name := range c.names {
+		there, err := c.removeOne(ctx, c.dir+"/"+name)
+		if err != nil {
+			return false, err
+		}
+		existed = existed || there
+	}
+	return existed, nil
+}
+
+func (c *claim) removeOne(ctx context.Context, path string) (existed bool, err error) {
 	var pause steps.Backoff
 	for {
 		_, err := tiers.Do(ctx, c.tier, tiers.Txn{Session: c.session.ID(), Ops: []tiers.Op{
-			{Kind: tiers.OpDelete, Path: c.path(), Version: tiers.AnyVersion}}})
+			{Kind: tiers.OpDelete, Path: path, Version: tiers.AnyVersion}}})
 		switch {
 		case err == nil:
 			return true, nil
@@ -86,14 +97,14 @@ func (c *contender) remove(ctx context.Context) (existed bool, err error) {
 }
 
 // learn waits until it is known whether the znode was made, and under which name.
-func (c *contender) learn(ctx context.Context) error {
-	if c.name != "" {
+func (c *claim) learn(ctx context.Context) error {
+	if c.names != nil {
 		return nil
 	}
 	receipt, err := c.create.Wait(ctx)
 	switch {
 	case err == nil:
-		c.name = receipt.Results[0].Path[len(c.lock.path)+1:]
+		c.made(receipt)
 		return nil
 	case !errors.Is(err, tiers.ErrUnknownOutcome):
 		return nil // a create that failed made nothing
