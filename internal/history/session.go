@@ -106,10 +106,17 @@ func (h *history) checkSessions() error {
 		var last *Op // the txn of the session that applied last, of one client
 		byClient := make(map[*Client]*Op)
 		for _, o := range ops {
-			if o.txn == nil || o.outcome != OK {
+			if o.outcome != OK {
 				continue
 			}
-			if last = byClient[o.client]; last != nil && last.zxid >= o.zxid {
+			last = byClient[o.client]
+			if o.query != nil { // behind all that was submitted before it, answered or not
+				if last != nil && o.zxid < last.zxid && o.called.seq < last.done.seq { // else: back in time, below
+					return h.violation("overtaken write", fmt.Sprintf("session %v reads state of %v behind its own txn, which applied as %v", id, o.zxid, last.zxid), o.done, last, o)
+				}
+				continue
+			}
+			if last != nil && last.zxid >= o.zxid {
 				return h.violation("session order", fmt.Sprintf("session %v: a later txn applied as %v, an earlier one as %v", id, o.zxid, last.zxid), o.done, last, o)
 			}
 			byClient[o.client] = o

@@ -83,6 +83,25 @@ func (a *arm) armed(o *Op) {
 	}
 }
 
+// shown tells whether the watch's member had shown state from change on, but before the event, when it told of the event. If not, it may have
+// caught up by a snapshot, over both at once: then a watcher hears of the difference, at the zxid of the snapshot.
+func (h *history) shown(a *arm, change tiers.Zxid, event *seen) bool {
+	between := func(member string, z tiers.Zxid, when int64) bool {
+		return member == a.client.member && z >= change && z < event.event.Zxid && when > a.from.seq && when < event.when.seq
+	}
+	for _, o := range h.ops {
+		if o.done.seq != never && between(o.client.member, o.zxid, o.done.seq) {
+			return true
+		}
+	}
+	for _, s := range h.events {
+		if between(s.ear.client.member, s.event.Zxid, s.when.seq) {
+			return true
+		}
+	}
+	return false
+}
+
 // checkWatches: a client that watches the data of a znode is told of its first change after what it saw, and is told before it can
 // read that or later state; a watcher's events come in commit order; one watch is told once.
 func (h *history) checkWatches() error {
@@ -119,10 +138,13 @@ func (h *history) checkWatches() error {
 				break
 			}
 		}
+		if z, there := h.options.Final[a.path]; change == 0 && event == nil && a.exists && h.options.Final != nil && (!there || z.Stat.Czxid > a.zxid) && a.until.seq == never {
+			return h.violation("lost watch", fmt.Sprintf("%s watches %s as of %v, which is gone at the end, and it was never told", a.client.name, a.path, a.zxid), a.from)
+		}
 		if change == 0 {
 			continue
 		}
-		if event != nil && event.event.Zxid > change {
+		if event != nil && event.event.Zxid > change && h.shown(a, change, event) {
 			return h.violation("lost watch", fmt.Sprintf("%s watches %s as of %v, which was changed by %v, and it was told of %v first",
 				a.client.name, a.path, a.zxid, change, event.event.Zxid), event.when)
 		}

@@ -88,6 +88,13 @@ func (d *Disk) Fsyncs() int64 {
 	return d.fsyncs
 }
 
+// Flying counts the writes that were begun and are not acknowledged.
+func (d *Disk) Flying() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.mounted.flying)
+}
+
 // wake lets everyone who waits look again. Callers hold mu.
 func (d *Disk) wake() {
 	close(d.changed)

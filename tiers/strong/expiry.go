@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/strata-coord/strata/tiers"
@@ -46,7 +47,10 @@ func (t *Tier) expireOnce(ctx context.Context) {
 		return
 	}
 	var xs []tree.Expiry
-	for _, info := range t.silent() {
+	for _, info := range due { // nobody else: only of these a majority was asked
+		if !t.touches.condemn(info.ID, info.Timeout, t.expiryClock()) {
+			continue
+		}
 		xs = append(xs, tree.Expiry{Session: info.ID, Since: info.Since})
 		t.log.Info("expires a session", "session", info.ID, "timeout", info.Timeout, "ephemerals", info.Ephemerals,
 			"silent", time.Since(t.touches.lastHeard(info.ID)).Round(time.Millisecond))
@@ -54,17 +58,21 @@ func (t *Tier) expireOnce(ctx context.Context) {
 	if len(xs) == 0 {
 		return
 	}
-	if err := t.commit(&tree.Entry{Expire: xs}); err != nil {
+	err := t.commit(&tree.Entry{Expire: xs})
+	switch {
+	case err == nil, errors.Is(err, raft.ErrEnqueueTimeout):
+		t.touches.decided(xs, 0)
+	default:
+		t.touches.decided(xs, t.raft.CurrentTerm())
+	}
+	if err != nil {
 		t.log.Debug("expiry was not committed", "err", err)
 	}
 }
 
 // silent are the sessions unheard of for their timeout as far as this member knows.
 func (t *Tier) silent() (due []tree.SessionInfo) {
-	now := time.Now()
-	if t.cfg.flaw == flawWallClock {
-		now = t.cfg.Clock()
-	}
+	now := t.expiryClock()
 	t.tree.EachSession(func(s tree.SessionInfo) bool {
 		if now.Sub(t.touches.lastHeard(s.ID)) > s.Timeout {
 			due = append(due, s)
@@ -72,6 +80,13 @@ func (t *Tier) silent() (due []tree.SessionInfo) {
 		return len(due) < expiryLimit
 	})
 	return due
+}
+
+func (t *Tier) expiryClock() time.Time {
+	if t.cfg.flaw == flawWallClock {
+		return t.cfg.Clock()
+	}
+	return time.Now()
 }
 
 // heardReply tells how long ago a voter heard of each asked session, and in which term it is.

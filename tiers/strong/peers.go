@@ -21,7 +21,7 @@ const (
 	methodForward   byte = iota + 1 // a tree.Batch for the leader; the empty answer says that it is queued
 	methodReadIndex                 // a round at the leader; 8 bytes: the commit index
 	methodTerm                      // 8 bytes: the current term
-	methodTouch                     // []touched; the empty answer says that it is noted
+	methodTouch                     // []touched; a touchReply
 	methodHeard                     // session ids of 8 bytes; a heardReply
 	methodRegister                  // a registration; answered when it is in the leader's tree
 	methodStatus                    // a PeerStatus
@@ -122,10 +122,8 @@ func (t *Tier) methods() map[byte]peernet.Method {
 			if err := msgpack.Unmarshal(body, &batch); err != nil {
 				return nil, fmt.Errorf("malformed touches: %w", err)
 			}
-			if t.hears() {
-				t.touches.hearAll(batch, time.Now())
-			}
-			return nil, nil
+			r := t.noteTouches(batch, time.Now())
+			return msgpack.Marshal(&r)
 		}},
 		methodHeard: {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) {
 			return t.handleHeard(body)
