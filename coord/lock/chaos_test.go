@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/strata-coord/strata/coord/lock"
+	"github.com/strata-coord/strata/internal/history"
 	"github.com/strata-coord/strata/tiers"
 )
 
@@ -49,54 +50,156 @@ func (l *lossy) Read(ctx context.Context, q tiers.Query) (tiers.View, error) {
 	return l.Tier.Read(ctx, q)
 }
 
-// TestChaos lets contenders acquire, give up and lose their sessions over a tier that loses answers. There is never a second
-// holder, tokens grow, and in the end nothing is left.
-func TestChaos(t *testing.T) {
-	for seed := range uint64(8) {
+// storm is a model test: contenders of several members acquire, give up, hold and release, over tiers that lose answers, while members are
+// cut off for longer than their sessions last. What they were granted is checked by the history, and nothing may be left.
+type storm struct {
+	cluster *cluster
+	rec     *history.Recorder
+	mu      sync.Mutex
+	open    map[*lock.Held]func() // the grants that are not over. Guarded by mu
+	grants  int                   // guarded by mu
+	lost    int                   // guarded by mu
+}
+
+// claims acquires once, and says how its grant is recorded.
+type claims func(ctx context.Context, m *member, dice *rand.Rand) (held *lock.Held, record func(client string) (over func()), err error)
+
+// inStorms runs the same contenders under several seeds. The recipe is made for each storm anew.
+func inStorms(t *testing.T, seeds, least int, make func(s *storm) claims) {
+	var lost atomic.Int64
+	t.Cleanup(func() {
+		if lost.Load() == 0 {
+			t.Error("nobody has lost what it held: the storms are too mild")
+		}
+	})
+	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, c *cluster) {
-				var wg sync.WaitGroup
-				var holders atomic.Int32
-				var last, grants atomic.Int64
-				for i := range uint64(4) {
-					m := c.member(func(below tiers.Tier) tiers.Tier {
-						return &lossy{Tier: below, dice: rand.New(rand.NewPCG(seed, i))}
-					})
-					defer m.leave()
-					for j := range uint64(3) {
-						dice := rand.New(rand.NewPCG(seed, 100+10*i+j)) // of this contender alone
-						wg.Go(func() {
-							for range 10 {
-								ctx, cancel := context.WithTimeout(t.Context(), time.Duration(dice.IntN(20_000))*time.Millisecond)
-								held, err := lock.New(m, path).Acquire(ctx)
-								cancel()
-								if errors.Is(err, context.DeadlineExceeded) {
-									continue
-								} else if err != nil {
-									t.Error(err)
-									return
-								}
-								if n := holders.Add(1); n != 1 {
-									t.Errorf("%d holders", n)
-								}
-								if before := last.Swap(held.Token()); before >= held.Token() {
-									t.Errorf("token %d after %d", held.Token(), before)
-								}
-								grants.Add(1)
-								<-time.After(time.Duration(dice.IntN(200)) * time.Millisecond)
-								holders.Add(-1)
-								if err := held.Release(t.Context()); err != nil {
-									t.Error(err)
-								}
-							}
-						})
-					}
+				s := &storm{cluster: c, rec: history.New(), open: map[*lock.Held]func(){}}
+				s.run(t, seed, make(s))
+				lost.Add(int64(s.lost))
+				if s.grants < least {
+					t.Errorf("only %d grants", s.grants)
 				}
-				wg.Wait()
-				<-time.After(time.Minute) // fake: what was given up is removed meanwhile
-				c.waitFor(0)
-				if grants.Load() < 20 {
-					t.Errorf("only %d grants", grants.Load())
+				s.nothingLeft(t, path)
+				if err := s.rec.Check(history.Options{}); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func (s *storm) run(t *testing.T, seed uint64, claim claims) {
+	var wg sync.WaitGroup
+	over := make(chan struct{})
+	var saboteurs sync.WaitGroup
+	for i := range uint64(4) {
+		m := s.cluster.timed()
+		m.tier = &lossy{Tier: m.tier, dice: rand.New(rand.NewPCG(seed, i))}
+		defer m.leave()
+		for j := range uint64(3) {
+			dice := rand.New(rand.NewPCG(seed, 100+10*i+j)) // of this contender alone
+			wg.Go(func() { s.contend(t, m, fmt.Sprintf("m%d/%d", i, j), dice, claim) })
+		}
+		dice := rand.New(rand.NewPCG(seed, 200+i))
+		saboteurs.Go(func() {
+			defer m.renewals.cut(false)
+			for off := false; ; off = !off {
+				m.renewals.cut(off)
+				select {
+				case <-time.After(time.Duration(dice.IntN(15_000)) * time.Millisecond):
+				case <-over:
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(over)
+	saboteurs.Wait()
+	<-time.After(time.Minute) // fake: what was given up is removed meanwhile
+}
+
+func (s *storm) contend(t *testing.T, m *member, name string, dice *rand.Rand, claim claims) {
+	for range 10 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(dice.IntN(20_000))*time.Millisecond)
+		held, record, err := claim(ctx, m, dice)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			continue
+		} else if err != nil {
+			t.Errorf("%s: %v", name, err)
+			return
+		}
+		s.granted(held, func() func() { return record(name) })
+		select {
+		case <-time.After(time.Duration(dice.IntN(3_000)) * time.Millisecond):
+		case <-held.Context().Done():
+		}
+		s.over(held)
+		if err := held.Release(t.Context()); err != nil && !errors.Is(err, lock.ErrLost) && !errors.Is(err, tiers.ErrSessionExpired) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// granted writes a grant down; first it ends those whose contexts have ended, though their holders have not been scheduled since.
+func (s *storm) granted(held *lock.Held, record func() func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h, over := range s.open {
+		if h.Context().Err() != nil {
+			over()
+			delete(s.open, h)
+		}
+	}
+	s.open[held] = record()
+	s.grants++
+}
+
+func (s *storm) over(held *lock.Held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if over := s.open[held]; over != nil {
+		over()
+		delete(s.open, held)
+	}
+	if held.State().Phase == lock.Lost {
+		s.lost++
+	}
+}
+
+// nothingLeft fails when path has children.
+func (s *storm) nothingLeft(t *testing.T, path string) {
+	t.Helper()
+	view, err := s.cluster.Read(t.Context(), tiers.Query{Path: path, Want: tiers.WantChildren})
+	if err != nil && !errors.Is(err, tiers.ErrNoNode) || len(view.Children) > 0 {
+		t.Errorf("%s has %q, %v", path, view.Children, err)
+	}
+}
+
+func TestMutexInStorms(t *testing.T) {
+	inStorms(t, 8, 30, func(s *storm) claims {
+		return func(ctx context.Context, m *member, _ *rand.Rand) (*lock.Held, func(string) func(), error) {
+			held, err := lock.New(m, path).Acquire(ctx)
+			return held, func(client string) func() { return s.rec.Grant(path, client, held.Token()) }, err
+		}
+	})
+}
+
+func TestRWMutexInStorms(t *testing.T) {
+	for name, opts := range map[string][]lock.Option{"kazoo": nil, "curator": {lock.CuratorNames()}} {
+		t.Run(name, func(t *testing.T) {
+			inStorms(t, 5, 40, func(s *storm) claims {
+				return func(ctx context.Context, m *member, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
+					if rw := lock.NewRW(m, path, opts...); dice.IntN(3) > 0 {
+						held, err := rw.RLock(ctx)
+						return held, func(client string) func() { return s.rec.GrantShared(path, client, held.Token()) }, err
+					} else {
+						held, err := rw.Lock(ctx)
+						return held, func(client string) func() { return s.rec.Grant(path, client, held.Token()) }, err
+					}
 				}
 			})
 		})

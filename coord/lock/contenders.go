@@ -32,42 +32,74 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// sequence is the number of a contender called name. ok is false when name is none of a contender.
-func sequence(name string) (n int64, ok bool) {
+// kind is what a contender wants.
+type kind uint8
+
+const (
+	none      kind = iota // it is no contender
+	exclusive             // of a mutex; kazoo's writers have the same names
+	writer                // Curator's
+	reader
+)
+
+// parse is what the contender called name wants, and its number.
+func parse(name string) (k kind, n int64) {
 	if len(name) < sequenceDigits {
-		return 0, false
+		return none, 0
 	}
 	marker, digits := name[:len(name)-sequenceDigits], name[len(name)-sequenceDigits:]
-	if !strings.HasSuffix(marker, "__lock__") && !strings.HasSuffix(marker, "lock-") {
-		return 0, false
+	switch {
+	case strings.HasSuffix(marker, "__lock__"), strings.HasSuffix(marker, "lock-"):
+		k = exclusive
+	case strings.HasSuffix(marker, "__WRIT__"):
+		k = writer
+	case strings.HasSuffix(marker, "__rlock__"), strings.HasSuffix(marker, "__READ__"):
+		k = reader
+	default:
+		return none, 0
 	}
 	u, err := strconv.ParseUint(digits, 10, 63)
-	return int64(u), err == nil
+	if err != nil {
+		return none, 0
+	}
+	return k, int64(u)
 }
 
-// before is the contender just before the one called name, "" when there is none. found is false when name is not among children.
-func before(children []string, name string) (predecessor string, found bool) {
-	mine, _ := sequence(name)
-	nearest := int64(-1)
+// nearest is the contender just before the one called name, among those that it waits for; "" when there is none. found is false
+// when name is not among children.
+func nearest(children []string, name string, waitsFor func(kind) bool) (predecessor string, found bool) {
+	_, mine := parse(name)
+	best := int64(-1)
 	for _, child := range children {
 		if child == name {
 			found = true
 			continue
 		}
-		n, ok := sequence(child)
-		if ok && n < mine && n > nearest {
-			nearest, predecessor = n, child
+		if k, n := parse(child); waitsFor(k) && n < mine && n > best {
+			best, predecessor = n, child
 		}
 	}
 	return predecessor, found
 }
 
-// anyContender tells whether somebody holds the lock or waits for it.
-func anyContender(children []string) bool {
-	for _, child := range children {
-		if _, ok := sequence(child); ok {
-			return true
+// Whom a contender waits for.
+func isExclusive(k kind) bool { return k == exclusive }                // a mutex
+func isWriter(k kind) bool    { return k == exclusive || k == writer } // a reader
+func isAny(k kind) bool       { return k != none }                     // a writer
+
+// before is the contender before that of a mutex.
+func before(children []string, name string) (predecessor string, found bool) {
+	return nearest(children, name, isExclusive)
+}
+
+// anyOf tells whether there is any of those among children.
+func anyOf(wanted func(kind) bool) func(children []string) bool {
+	return func(children []string) bool {
+		for _, child := range children {
+			if k, _ := parse(child); wanted(k) {
+				return true
+			}
 		}
+		return false
 	}
-	return false
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestSequence(t *testing.T) {
+func TestParse(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]int64{
 		"6ba7b8109dad41d180b400c04fd430c8__lock__0000000007":      7,
@@ -18,12 +18,13 @@ func TestSequence(t *testing.T) {
 		"6ba7b8109dad41d180b400c04fd430c8__lock__000000007":          -1,
 		"lock--000000007": -1,
 		"0000000007":      -1,
-		"notes":           -1,
-		"":                -1,
+		"6ba7b8109dad41d180b400c04fd430c8__WRIT__0000000007": -1,
+		"notes": -1,
+		"":      -1,
 	} {
-		n, ok := sequence(name)
-		if ok != (want >= 0) || ok && n != want {
-			t.Errorf("sequence(%q) = %d, %v, want %d", name, n, ok, want)
+		k, n := parse(name)
+		if isExclusive(k) != (want >= 0) || isExclusive(k) && n != want {
+			t.Errorf("parse(%q) = %v, %d, want %d", name, k, n, want)
 		}
 	}
 }
@@ -48,8 +49,9 @@ func TestBefore(t *testing.T) {
 	if _, found := before(children, "c__lock__0000000011"); found {
 		t.Error("a contender that is not there was found")
 	}
-	if anyContender([]string{"note", "__lock__"}) || !anyContender(children) {
-		t.Error("anyContender is wrong")
+	any := anyOf(isExclusive)
+	if any([]string{"note", "__lock__", "a__rlock__0000000003"}) || !any(children) {
+		t.Error("anyOf is wrong")
 	}
 }
 
@@ -67,4 +69,51 @@ func TestNames(t *testing.T) {
 	if newID() == newID() {
 		t.Error("two ids are equal")
 	}
+}
+
+func TestWhomReadersAndWritersWaitFor(t *testing.T) {
+	t.Parallel()
+	children := []string{
+		"a__lock__0000000003", "b__rlock__0000000004", "_c_1-__READ__0000000005", "_c_2-__WRIT__0000000006", "c__rlock__0000000007",
+		"d__rlock__0000000001", "note0000000002", "e__lock__0000000008",
+	}
+	for name, want := range map[string]struct {
+		k     kind
+		ahead string
+	}{
+		"d__rlock__0000000001":    {reader, ""},
+		"a__lock__0000000003":     {exclusive, "d__rlock__0000000001"},
+		"b__rlock__0000000004":    {reader, "a__lock__0000000003"},
+		"_c_1-__READ__0000000005": {reader, "a__lock__0000000003"},
+		"_c_2-__WRIT__0000000006": {writer, "_c_1-__READ__0000000005"},
+		"c__rlock__0000000007":    {reader, "_c_2-__WRIT__0000000006"},
+		"e__lock__0000000008":     {exclusive, "c__rlock__0000000007"},
+	} {
+		k, _ := parse(name)
+		if k != want.k {
+			t.Errorf("%s is %v, want %v", name, k, want.k)
+		}
+		waitsFor := isAny
+		if k == reader {
+			waitsFor = isWriter
+		}
+		if got, found := nearest(children, name, waitsFor); got != want.ahead || !found {
+			t.Errorf("%s waits for %q, %v, want %q", name, got, found, want.ahead)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{"a__lock__0000000003", "__rlock__9999999999", "lock-+000000001", "_c_-__WRIT__0000000000", "\xff0000000001", ""} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		k, n := parse(name)
+		if k == none && n != 0 || n < 0 || n > 9999999999 {
+			t.Errorf("parse(%q) = %v, %d", name, k, n)
+		}
+		if ahead, _ := nearest([]string{name}, "x__lock__5000000000", isAny); (ahead != "") != (k != none && n < 5000000000) {
+			t.Errorf("%q is ahead: %q", name, ahead)
+		}
+	})
 }

@@ -42,8 +42,11 @@
 //	<32 hex digits>__lock__<sequence>      kazoo's Lock; ours by default
 //	_c_<uuid>-lock-<sequence>              Curator's InterProcessMutex, go-zookeeper's Lock; ours with [CuratorNames]
 //	lock-<sequence>                        older recipes
+//	<32 hex digits>__rlock__<sequence>     kazoo's ReadLock; its WriteLock has the names of its Lock
+//	_c_<uuid>-__READ__<sequence>           Curator's InterProcessReadWriteLock, reading
+//	_c_<uuid>-__WRIT__<sequence>           and writing
 //
-// All of these are contenders to us. The others don't all see each other: kazoo counts other names only when its extra_lock_patterns say
+// All of these are contenders to us (a [Mutex] does not count those of Curator's read-write lock, nor readers). The others don't all see each other: kazoo counts other names only when its extra_lock_patterns say
 // so ("lock-" for ours with CuratorNames), Curator orders only names like its own, go-zookeeper takes all. So use the default
 // where kazoo or go-zookeeper share the lock, CuratorNames where Curator or go-zookeeper do.
 //

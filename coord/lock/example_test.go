@@ -82,3 +82,32 @@ func ExampleHealthy() {
 		}
 	}
 }
+
+func ExampleRWMutex() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	schema := lock.NewRW(node, "/locks/db/schema")
+	reading, err := schema.RLock(ctx) // with any number of others
+	if err != nil {
+		slog.Error("failed", "err", err)
+		return
+	}
+	_ = writeTo(reading.Context(), "users/00", 0)
+	if err := reading.Release(ctx); err != nil {
+		slog.Error("release", "err", err)
+	}
+
+	migrating, err := schema.Lock(ctx) // alone
+	if err != nil {
+		slog.Error("failed", "err", err)
+		return
+	}
+	defer migrating.Release(context.WithoutCancel(ctx))
+	_ = writeTo(migrating.Context(), "schema", migrating.Token())
+}

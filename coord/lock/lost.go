@@ -79,11 +79,15 @@ type Moment struct {
 }
 
 func (e *LostError) Error() string {
-	s := fmt.Sprintf("%s: %v after %v: %v", e.Path, ErrLost, e.after(), e.Reason)
-	if e.Cause != nil {
-		s += ": " + e.Cause.Error()
+	return fmt.Sprintf("%s: %v after %v: %s", e.Path, ErrLost, e.after(), e.why())
+}
+
+// why is the reason in words. What a session's end says of itself would only repeat it.
+func (e *LostError) why() string {
+	if e.Cause == nil || e.Reason != Unhealthy && e.Reason != TermOver {
+		return e.Reason.String()
 	}
-	return s
+	return e.Reason.String() + ": " + e.Cause.Error()
 }
 
 func (e *LostError) Unwrap() []error {

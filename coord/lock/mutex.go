@@ -36,7 +36,7 @@ func (m *Mutex) Acquire(ctx context.Context) (*Held, error) { return m.queue.tak
 
 // TryAcquire is Acquire without waiting for other contenders: it fails with ErrHeld when there are any.
 func (m *Mutex) TryAcquire(ctx context.Context) (*Held, error) {
-	return m.queue.tryTake(ctx, anyContender)
+	return m.queue.tryTake(ctx, anyOf(isExclusive))
 }
 
 // Held is a lock that is held, until Release: call it also when Context has ended. Its methods may be called concurrently.
@@ -54,7 +54,7 @@ func (h *Held) Path() string { return h.claim.path() }
 
 // Release gives the lock up and ends Context. When it returns nil, the lock is free for the next contender. It tries again while
 // ctx lives; when ctx ends first, the lock is given up as soon as the cluster can be reached again, or ends with the session.
-// Errors: a *LostError when it was not held any more, tiers.ErrUnknownOutcome when ctx ended.
+// Errors: a *LostError when it was not held any more, tiers.ErrUnknownOutcome when ctx ended, that of the session when it ended meanwhile.
 // After a nil, later calls return nil.
 func (h *Held) Release(ctx context.Context) error {
 	if err := h.claim.release(ctx); err != nil {

@@ -159,12 +159,9 @@ func (c *claim) loseNow(why Reason, cause error) {
 	if s := c.standing; c.phase == InJeopardy && !s.Renewed.IsZero() {
 		c.story.add(now, "the last renewal that a majority has heard was sent %v ago", rounded(now.Sub(s.Renewed)))
 	}
-	what := "lost: " + why.String()
-	if cause != nil {
-		what += ": " + cause.Error()
-	}
-	c.story.add(now, "%s", what)
-	c.lost = &LostError{Path: c.path(), Token: int64(c.created), Reason: why, Cause: cause, Timeline: c.story}
+	c.lost = &LostError{Path: c.path(), Token: int64(c.created), Reason: why, Cause: cause}
+	c.story.add(now, "lost: %s", c.lost.why())
+	c.lost.Timeline = c.story
 	c.end(c.lost)
 	c.enterPhase(Lost)
 }
