@@ -4,6 +4,7 @@
 //	GET /readyz     200 when clients are served, else 503 with the reason
 //	GET /metrics    Prometheus
 //	GET /v1/status  the member's state as JSON, see [Status]
+//	GET /v1/backup  a backup of the replicated tree; ?stale=true: without asking the majority
 //
 // The package knows no tier: it is fed by the functions of [Config], and serves as well for a member that is embedded in a
 // program of yours.

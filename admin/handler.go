@@ -21,6 +21,8 @@ type Config struct {
 	Command func(name string, arg func(string) string) (json.Marshaler, error)
 	// Ready is nil when clients are served, else the reason why not. Nil func: ask Status.
 	Ready func() error
+	// Backup answers /v1/backup. Nil: it is not offered.
+	Backup Backup
 	// Logger hears of answers that could not be written. Nil: nobody.
 	Logger *slog.Logger
 }
@@ -51,6 +53,7 @@ func Handler(cfg Config) (http.Handler, error) {
 	mux.HandleFunc("GET /healthz", h.healthz)
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.HandleFunc("GET /v1/status", h.status)
+	mux.HandleFunc("GET /v1/backup", h.backup)
 	mux.HandleFunc("GET /commands", h.commandList)
 	mux.HandleFunc("GET /commands/{$}", h.commandList)
 	mux.HandleFunc("/commands/{name}", h.command)
@@ -72,7 +75,7 @@ func (h handler) text(w http.ResponseWriter, code int, body string) {
 }
 
 func (h handler) index(w http.ResponseWriter, _ *http.Request) {
-	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON\n/commands   what ZooKeeper's AdminServer tells")
+	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON\n/v1/backup  a backup of the replicated tree\n/commands   what ZooKeeper's AdminServer tells")
 }
 
 func (h handler) healthz(w http.ResponseWriter, _ *http.Request) { h.text(w, http.StatusOK, "ok") }

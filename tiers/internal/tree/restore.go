@@ -19,13 +19,17 @@ var ErrCorrupt = errors.New("snapshot is corrupt")
 // Then the watches whose znodes differ are told, and so is who asked for the sessions that ended or moved. r must end where
 // the snapshot does. Errors: ErrCorrupt (with ErrChecksum if that is why), ErrVersion, r's.
 func (t *Tree) Restore(r io.Reader) error {
-	fresh := &loader{Tree: Tree{content: newContent()}}
-	if err := fresh.load(bufio.NewReaderSize(r, chunkBytes)); err != nil {
+	b := bufio.NewReaderSize(r, chunkBytes)
+	fresh, err := ReadImage(b)
+	if err == nil {
+		err = atEnd(b)
+	}
+	if err != nil {
 		return fmt.Errorf("tree: restore: %w", err)
 	}
 	t.mu.Lock()
 	old := t.content
-	t.content = fresh.content
+	t.content = fresh.l.content
 	if t.leak(t.flaw); t.flaw == FlawForgetZxid {
 		t.zxid = old.zxid
 	}
@@ -48,7 +52,7 @@ type loader struct {
 	tally  tally
 }
 
-func (l *loader) load(r *bufio.Reader) error {
+func (l *loader) load(r io.Reader) error {
 	magic := make([]byte, len(snapshotMagic))
 	if _, err := io.ReadFull(r, magic); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -69,16 +73,22 @@ func (l *loader) load(r *bufio.Reader) error {
 			return err
 		}
 	}
-	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
-		if err == nil {
-			err = errors.New("something follows its end")
-		}
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
 	return l.connect()
 }
 
-func readChunk(r *bufio.Reader) ([]byte, error) {
+// atEnd tells whether nothing follows.
+func atEnd(r *bufio.Reader) error {
+	_, err := r.ReadByte()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err == nil:
+		err = errors.New("something follows its end")
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
+}
+
+func readChunk(r io.Reader) ([]byte, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, fmt.Errorf("%w: it ends too early: %w", ErrCorrupt, err)

@@ -57,6 +57,7 @@ type Snapshot struct {
 	used atomic.Bool // written, or being written
 	gone atomic.Bool // released
 
+	zxid     tiers.Zxid
 	head     []byte // records of the small tables, encoded when the snapshot was taken
 	heads    int
 	tally    tally
@@ -66,19 +67,22 @@ type Snapshot struct {
 }
 
 // Snapshot takes the state of this moment, in the time that it takes to copy the list of members. WriteTo streams it, while the
-// tree goes on. One at a time: until the last one is released, another is refused with ErrSnapshotting.
+// tree goes on; any goroutine may call it. One at a time: until the last one is released, another is refused with ErrSnapshotting.
 func (t *Tree) Snapshot() (*Snapshot, error) {
 	if !t.snapshotting.CompareAndSwap(false, true) {
 		return nil, fmt.Errorf("tree: take a snapshot: %w", ErrSnapshotting)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &Snapshot{t: t, znodes: t.znodes, sessions: t.sessions, ended: t.ended.now()}
+	s := &Snapshot{t: t, zxid: t.zxid, znodes: t.znodes, sessions: t.sessions, ended: t.ended.now()}
 	s.small(&t.content)
 	t.znodes.begin()
 	t.sessions.begin()
 	return s, nil
 }
+
+// Zxid is that of the snapshot's moment.
+func (s *Snapshot) Zxid() tiers.Zxid { return s.zxid }
 
 // small encodes what is not walked.
 func (s *Snapshot) small(c *content) {

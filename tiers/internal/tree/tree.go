@@ -1,8 +1,8 @@
 // Package tree is the deterministic state machine of the replicated tiers: znodes, sessions, and who has sent what.
 //
 // It has no clock, no randomness and no I/O: the same calls in the same order give the same state on every member, and the same
-// snapshot bytes. One goroutine, the applier, calls Apply, Expire, Reap, Register, SetStandings, Configure, SetKey, Snapshot and Restore; any number read. A
-// change and the events it fires are one step for readers, so a watch armed by a read sees every change after that read and
+// snapshot bytes. One goroutine, the applier, calls Apply, Expire, Reap, Register, SetStandings, Configure, SetKey and Restore; any number read, and
+// take snapshots. A change and the events it fires are one step for readers, so a watch armed by a read sees every change after that read and
 // none before it.
 package tree
 
