@@ -40,7 +40,7 @@ type Config struct {
 	Resolve func(name string) (addr string, ok bool)
 	Logger  *slog.Logger
 
-	// Heartbeat sets the pace of failure detection: the leader is asked for a sign of life ten times in it, and a leader that hangs is replaced
+	// Heartbeat sets the pace of failure detection: the leader is asked for a sign of life four times in it, and a leader that hangs is replaced
 	// after 3/2 of it, or later where round trips are long; one whose process has ended at once. Shorter fails over faster and tolerates
 	// less: it must exceed scheduling pauses. Default 200ms.
 	Heartbeat time.Duration
@@ -130,7 +130,7 @@ func (c *Config) raft() *raft.Config {
 	rc.HeartbeatTimeout = c.Heartbeat * 5 / 2
 	rc.ElectionTimeout = rc.HeartbeatTimeout
 	rc.LeaderLeaseTimeout = rc.HeartbeatTimeout
-	rc.CommitTimeout = 50 * time.Millisecond // the last resort behind a beat
+	rc.CommitTimeout = 250 * time.Millisecond // the last resort behind a beat
 	rc.MaxAppendEntries = 256
 	rc.SnapshotInterval = 30 * time.Second
 	rc.SnapshotThreshold = 16384

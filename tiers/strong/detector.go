@@ -7,7 +7,7 @@ import (
 
 // detector tells whether the leader that this member follows is gone. It only judges: what follows from it is in succession.go.
 //
-// The leader is asked, every Heartbeat/10, whether it leads. It is gone when it says no, when its address refuses connections
+// The leader is asked, every Heartbeat/4 and when the connection to it breaks, whether it leads. It is gone when it says no, when its address refuses connections
 // (its process has ended), and when it has been silent for longer than a bound that adapts: 3/2 of Heartbeat, or 4 times
 // the longest round trip of the last half minute, at most MaxHeartbeat. Time in which this process did not run does not count:
 // it could not hear. A member without a leader finds it gone after a third of the bound.
@@ -18,6 +18,7 @@ type detector struct {
 	mu      sync.Mutex
 	watched epoch            // guarded by mu, as all below
 	heard   time.Time        // when the last question was sent that was answered with a yes, or the watch began
+	deaf    time.Time        // when this process last went on after a pause
 	verdict string           // why the leader is gone before its silence says so; "" for not
 	open    int              // questions without an answer
 	ticked  time.Time        // the last tick
@@ -31,15 +32,15 @@ const quarterMinute = 15 * time.Second
 const maxOpen = 64
 
 func newDetector(heartbeat, high time.Duration, now time.Time) *detector {
-	return &detector{every: heartbeat / 10, low: heartbeat * 3 / 2, high: high, heard: now, ticked: now, quarter: now}
+	return &detector{every: heartbeat / 4, low: heartbeat * 3 / 2, high: high, heard: now, ticked: now, quarter: now}
 }
 
-// tick is to be called every d.every with what this member follows. ask tells to ask the leader once more.
+// tick is to be called every d.every, and may be oftener, with what this member follows. ask tells to ask the leader once more.
 func (d *detector) tick(e epoch, now time.Time) (ask bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if deaf := now.Sub(d.ticked) - d.every; deaf > d.every {
-		d.heard = d.heard.Add(deaf)
+		d.heard, d.deaf = d.heard.Add(deaf), now
 	}
 	d.ticked = now
 	if e != d.watched {
@@ -64,7 +65,7 @@ func (d *detector) answered(e epoch, sent, now time.Time, leads, dead bool, err 
 	if e != d.watched {
 		return // also its round trip says nothing: it may have hung until now
 	}
-	if err == nil {
+	if err == nil && sent.After(d.deaf) && now.Sub(d.ticked) <= 2*d.every { // else this process was paused meanwhile
 		d.rtts[0] = max(d.rtts[0], now.Sub(sent))
 	}
 	switch {

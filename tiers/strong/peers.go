@@ -27,6 +27,7 @@ const (
 	methodStatus                    // a PeerStatus
 	methodBeat                      // a beat; the empty answer says that it was seen
 	methodLeads                     // 8 bytes: the term in which the asked member leads, or 0
+	methodHold                      // answered, without content, when the asked member does not lead any more, or after a while
 	methodCanvass                   // a canvassed
 	methodStand                     // a term of 8 bytes; the empty answer says that the asked member stands for election, or has moved on
 )
@@ -140,6 +141,10 @@ func (t *Tier) methods() map[byte]peernet.Method {
 		}},
 		methodLeads: {Ordered: true, Handle: func(context.Context, net.Addr, []byte) ([]byte, error) {
 			return t.handleLeads(), nil
+		}},
+		methodHold: {Handle: func(ctx context.Context, _ net.Addr, _ []byte) ([]byte, error) {
+			t.handleHold(ctx)
+			return nil, nil
 		}},
 		methodCanvass: {Handle: func(ctx context.Context, _ net.Addr, _ []byte) ([]byte, error) {
 			return t.handleCanvass(ctx)

@@ -50,11 +50,16 @@ func (t *Tier) succeed(ctx context.Context) {
 	var next time.Time   // no canvass before
 	var failed int
 	outcome := make(chan bool, 1)
+	broken := make(chan struct{}, 1) // the call that the leader holds has ended
+	var held epoch                   // whose call that is
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			held = t.holdOn(held, broken)
+		case <-broken:
+			held = epoch{} // and another one at the next tick: it may end at once
 		}
 		select {
 		case elected := <-outcome:
@@ -133,6 +138,45 @@ func (t *Tier) askLeader(e epoch, sent time.Time, then func()) {
 		t.detector.answered(e, sent, time.Now(), leads, errors.Is(err, syscall.ECONNREFUSED), err)
 		then()
 	})
+}
+
+// holdOn leaves a call with the leader that is not answered while it leads: its end is the fastest sign that there is something to look at.
+func (t *Tier) holdOn(held epoch, broken chan<- struct{}) epoch {
+	e := t.epoch()
+	if e == held || e.leader == "" || e.leader == t.cfg.Name {
+		return held
+	}
+	t.peers.get(e.leader).Go(methodHold, nil, func([]byte, error) {
+		if e == t.epoch() {
+			select {
+			case broken <- struct{}{}:
+			default:
+			}
+		}
+	})
+	return e
+}
+
+// holdLimit bounds how long a call is held, so that none is held for ever for somebody who is gone.
+const holdLimit = 10 * time.Second
+
+// handleHold answers holdOn: when this member does not lead any more.
+func (t *Tier) handleHold(ctx context.Context) {
+	limit := time.NewTimer(holdLimit)
+	defer limit.Stop()
+	for {
+		moved := t.lead.changed()
+		if t.raft.State() != raft.Leader {
+			return
+		}
+		select {
+		case <-moved:
+		case <-limit.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // handleLeads answers askLeader: the term in which this member leads and could serve, or 0.

@@ -199,6 +199,10 @@ func TestDetector(t *testing.T) {
 	if gone() {
 		t.Error("gone because this process was paused")
 	}
+	d.answered(e, now.Add(-30*time.Second), now, true, false, nil)
+	if _, rtt := d.figures(); rtt != ms {
+		t.Errorf("round trip %v because this process was paused", rtt)
+	}
 	pass(100*ms, yes)
 	// An answer from an old leader says nothing about the new one.
 	old := e
@@ -230,7 +234,7 @@ func TestDetector(t *testing.T) {
 		t.Errorf("bound %v long after", bound)
 	}
 	e = epoch{"", 4}
-	pass(140*ms, nil)
+	pass(200*ms, nil)
 	if !gone() {
 		t.Error("no leader, and not gone")
 	}
