@@ -225,7 +225,7 @@ func TestDetector(t *testing.T) {
 		t.Error("a leader that says no is not gone")
 	}
 	// Long round trips stretch the bound, up to its own.
-	pass(20*ms, func(sent time.Time) { d.answered(e, sent, sent.Add(200*ms), true, false, nil) })
+	pass(20*ms, func(now time.Time) { d.answered(e, now.Add(-200*ms), now, true, false, nil) })
 	if bound, _ := d.figures(); bound != 800*ms {
 		t.Errorf("bound %v with round trips of 200 ms", bound)
 	}
