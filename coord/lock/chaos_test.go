@@ -64,8 +64,8 @@ type storm struct {
 // claims acquires once, and says how its grant is recorded.
 type claims func(ctx context.Context, m *member, dice *rand.Rand) (held *lock.Held, record func(client string) (over func()), err error)
 
-// inStorms runs the same contenders under several seeds. The recipe is made for each storm anew.
-func inStorms(t *testing.T, seeds, least int, make func(s *storm) claims) {
+// inStorms runs the same contenders under several seeds. The recipe is made for each storm anew. At the end nothing may be left at the paths.
+func inStorms(t *testing.T, seeds, least int, make func(s *storm) claims, empty ...string) {
 	var lost atomic.Int64
 	t.Cleanup(func() {
 		if lost.Load() == 0 {
@@ -81,7 +81,9 @@ func inStorms(t *testing.T, seeds, least int, make func(s *storm) claims) {
 				if s.grants < least {
 					t.Errorf("only %d grants", s.grants)
 				}
-				s.nothingLeft(t, path)
+				for _, p := range empty {
+					s.nothingLeft(t, p)
+				}
 				if err := s.rec.Check(history.Options{}); err != nil {
 					t.Error(err)
 				}
@@ -185,7 +187,7 @@ func TestMutexInStorms(t *testing.T) {
 			held, err := lock.New(m, path).Acquire(ctx)
 			return held, func(client string) func() { return s.rec.Grant(path, client, held.Token()) }, err
 		}
-	})
+	}, path)
 }
 
 func TestRWMutexInStorms(t *testing.T) {
@@ -201,7 +203,23 @@ func TestRWMutexInStorms(t *testing.T) {
 						return held, func(client string) func() { return s.rec.Grant(path, client, held.Token()) }, err
 					}
 				}
-			})
+			}, path)
+		})
+	}
+}
+
+func TestSemaphoreInStorms(t *testing.T) {
+	const capacity = 5
+	empty := map[string][]string{"kazoo": {path, path + "-__lock__"}, "curator": {path + "/locks", path + "/leases"}}
+	for name, opts := range map[string][]lock.Option{"kazoo": nil, "curator": {lock.CuratorNames()}} {
+		t.Run(name, func(t *testing.T) {
+			inStorms(t, 5, 40, func(s *storm) claims {
+				return func(ctx context.Context, m *member, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
+					weight := 1 + dice.IntN(capacity)
+					held, err := lock.NewSemaphore(m, path, capacity, opts...).Acquire(ctx, weight)
+					return held, func(client string) func() { return s.rec.GrantPart(path, client, held.Token(), weight, capacity) }, err
+				}
+			}, empty[name]...)
 		})
 	}
 }

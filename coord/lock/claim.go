@@ -64,8 +64,15 @@ func ephemeral(dir, name string, data []byte, mode tiers.CreateMode) tiers.Op {
 
 // Notify implements tiers.Watcher: the watches on the claim's own znodes.
 func (c *claim) Notify(ev tiers.Event) {
-	if ev.Type == tiers.NodeDeleted {
-		c.lose(Deleted, nil)
+	if ev.Type != tiers.NodeDeleted {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.names) > 1 {
+		c.yieldNow(Deleted, nil) // the others must not stay behind
+	} else {
+		c.loseNow(Deleted, nil)
 	}
 }
 
@@ -122,10 +129,12 @@ func (c *claim) watch() error {
 
 // made keeps what a create that succeeded has made.
 func (c *claim) made(r tiers.Receipt) {
-	for _, one := range r.Results {
-		c.names = append(c.names, one.Path[len(c.dir)+1:])
+	for i, one := range r.Results {
+		if c.ops[i].Kind == tiers.OpCreate {
+			c.names = append(c.names, one.Path[len(c.dir)+1:])
+			c.created = one.Stat.Czxid
+		}
 	}
-	c.created = r.Results[0].Stat.Czxid
 }
 
 // find learns what became of an uncertain create, for as long as ctx lives. Without an error, names is set if the znodes were made,

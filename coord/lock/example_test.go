@@ -111,3 +111,23 @@ func ExampleRWMutex() {
 	defer migrating.Release(context.WithoutCancel(ctx))
 	_ = writeTo(migrating.Context(), "schema", migrating.Token())
 }
+
+func ExampleSemaphore() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	// Backups of the whole cluster together use at most 10 streams; this one wants 3.
+	streams := lock.NewSemaphore(node, "/locks/backup-streams", 10)
+	held, err := streams.Acquire(ctx, 3)
+	if err != nil {
+		slog.Error("failed", "err", err)
+		return
+	}
+	defer held.Release(context.WithoutCancel(ctx))
+	_ = writeTo(held.Context(), "backup", held.Token())
+}

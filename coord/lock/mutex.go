@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	// ErrHeld is TryAcquire's answer when somebody else holds the lock or waits for it.
+	// ErrHeld is the answer of those who try without waiting when somebody else holds the lock or waits for it.
 	ErrHeld = errors.New("the lock is held by another")
 	// ErrReleased is the cause of a holder's context after Release.
 	ErrReleased = errors.New("the lock was released")

@@ -56,7 +56,7 @@ func (q *queue) acquire(ctx context.Context, turn func(*contender, context.Conte
 		if steps.Retryable(err) && pause.Wait(ctx) == nil {
 			continue
 		} else if err != nil {
-			return nil, err
+			return nil, givenUp(ctx, err)
 		}
 		if err := q.allowed(s.Tier().Contract(q.path)); err != nil {
 			return nil, err
@@ -74,11 +74,11 @@ func (q *queue) acquire(ctx context.Context, turn func(*contender, context.Conte
 		lost := c.ctx.Err() != nil || errors.Is(err, tiers.ErrSessionExpired)
 		c.leave(ctx)
 		if !lost || ctx.Err() != nil {
-			return nil, err
+			return nil, givenUp(ctx, err)
 		}
 		// The session or the znode was lost before the lock was held: stand again.
 		if pause.Wait(ctx) != nil {
-			return nil, err
+			return nil, givenUp(ctx, err)
 		}
 	}
 }
@@ -105,4 +105,12 @@ func (q *queue) allowed(c tiers.Contract) error {
 		return nil
 	}
 	return &tiers.ContractError{Tier: c.Tier, Path: q.path, What: q.what, Hint: "route the path to the strong tier"}
+}
+
+// givenUp is err, with ctx's cause when that has ended.
+func givenUp(ctx context.Context, err error) error {
+	if why := context.Cause(ctx); why != nil && !errors.Is(err, why) {
+		return fmt.Errorf("%w: %w", why, err)
+	}
+	return err
 }
