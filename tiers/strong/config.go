@@ -62,6 +62,10 @@ type Config struct {
 	// MaxTxn bounds the encoded size of one txn in bytes. Default 4 MiB.
 	MaxTxn int
 
+	// DiskDeadline is how long a write to the log may take before a leader counts its disk as hanging, and lets another member lead.
+	// Default 5/2 of Heartbeat.
+	DiskDeadline time.Duration
+
 	// Clock is the wall clock, default time.Now: what Stats tell, and what the ends of TTL znodes are counted by. Timers don't depend on it.
 	Clock func() time.Time
 
@@ -78,6 +82,9 @@ type Stores struct {
 	Log       raft.LogStore
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
+	// Reopen, if set, opens the log again after a write to it failed; the new one replaces Log, and the old one stays readable until
+	// then. It is called by one goroutine at a time.
+	Reopen func() (raft.LogStore, error)
 	// Incarnation is this start's number: greater than any earlier start's of the same data. 0: Open counts in Stable.
 	Incarnation uint32
 	Closers     []io.Closer
@@ -111,6 +118,7 @@ func (c *Config) setDefaults() error {
 	setDuration(&c.FreshInterval, 200*time.Millisecond)
 	setDuration(&c.ReadOnlyAfter, 10*c.Heartbeat)
 	setDuration(&c.ReapInterval, time.Minute)
+	setDuration(&c.DiskDeadline, c.Heartbeat*5/2)
 	if c.MaxTxn == 0 {
 		c.MaxTxn = 4 << 20
 	}

@@ -175,7 +175,7 @@ func (t *Tier) HandoverTo(ctx context.Context, voters []string) error {
 		callCtx, cancel := context.WithTimeout(ctx, 5*t.cfg.Heartbeat)
 		s, err := t.statusOf(callCtx, v)
 		cancel()
-		if err == nil && (best == "" || s.LastIndex > bestIndex) {
+		if err == nil && s.Disk == "" && (best == "" || s.LastIndex > bestIndex) {
 			best, bestIndex = v, s.LastIndex
 		}
 	}
@@ -227,6 +227,8 @@ type Status struct {
 	Tree        TreeStatus  `json:"tree"`
 	Watches     WatchStatus `json:"watches"`
 	LastContact time.Time   `json:"last_contact"` // with the leader; zero at the leader itself
+	// Disk is what is wrong with the disk of this member, in words; empty: nothing.
+	Disk string `json:"disk,omitempty"`
 	// Patience is for how long the leader may be silent before this member finds it gone, RoundTrip the longest way to it and back of
 	// the last half minute.
 	Patience  time.Duration `json:"leader_patience_ns"`
@@ -255,7 +257,7 @@ func (t *Tier) Status() Status {
 	s := Status{
 		State: t.raft.State().String(), Leader: leader, Term: t.raft.CurrentTerm(), CommitIndex: t.raft.CommitIndex(),
 		Applied: t.applied.now(), LastIndex: t.raft.LastIndex(), Zxid: t.tree.Zxid(),
-		Number: number, Incarnation: incarnation, Servers: t.Servers(), LastContact: t.raft.LastContact(),
+		Number: number, Incarnation: incarnation, Servers: t.Servers(), LastContact: t.raft.LastContact(), Disk: t.diskTrouble(),
 	}
 	s.Patience, s.RoundTrip = t.detector.figures()
 	ts := t.tree.Stats()

@@ -45,6 +45,7 @@ type PeerStatus struct {
 	Term      uint64
 	LastIndex uint64
 	Applied   uint64
+	Disk      string // what is wrong with its disk; empty: nothing
 }
 
 // peers are the warm connections to the other members.
@@ -159,7 +160,7 @@ func (t *Tier) methods() map[byte]peernet.Method {
 }
 
 func (t *Tier) peerStatus() *PeerStatus {
-	return &PeerStatus{Term: t.raft.CurrentTerm(), LastIndex: t.raft.LastIndex(), Applied: t.applied.now()}
+	return &PeerStatus{Term: t.raft.CurrentTerm(), LastIndex: t.raft.LastIndex(), Applied: t.applied.now(), Disk: t.diskTrouble()}
 }
 
 // serveReadIndex shares the leader's next round with a follower's readers.

@@ -33,6 +33,14 @@ func newPipeline(inner raft.AppendPipeline) *pipeline {
 	return &pipeline{AppendPipeline: inner, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
 }
 
+// AppendEntries sends a message.
+func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	if err := checkEntries(args.Entries); err != nil {
+		return nil, err
+	}
+	return p.AppendPipeline.AppendEntries(args, resp)
+}
+
 // Consumer is where raft takes the answers, in order.
 func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
 

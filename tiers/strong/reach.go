@@ -11,6 +11,9 @@ import (
 // Raft waits ever longer after each failure, up to 10 s, and can't be woken: a member that was away for a minute would get nothing for
 // seconds after its return, and the cluster would stand still if another one left meanwhile. Here the pause is bounded.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if err := checkEntries(args.Entries); err != nil {
+		return err
+	}
 	heartbeat := args.PrevLogEntry == 0 && len(args.Entries) == 0 // raft sends these from another goroutine, with a bounded pause
 	for pause := t.pause / 16; ; pause = min(2*pause, t.pause) {
 		err := t.NetworkTransport.AppendEntries(id, target, args, resp)

@@ -74,7 +74,7 @@ func (t *Tier) send(ctx context.Context) {
 // resendSoon begins again after a breath, so that a leader who refuses is not flooded.
 func (t *Tier) resendSoon() { time.AfterFunc(t.cfg.Heartbeat/4, t.outbox.rewind) }
 
-// janitor gives up, after Config.Patience, on what nobody answers, and notes how far the log reaches.
+// janitor gives up, after Config.Patience, on what nobody answers.
 func (t *Tier) janitor(ctx context.Context) {
 	tick := time.NewTicker(t.cfg.Patience / 8)
 	defer tick.Stop()
@@ -84,7 +84,6 @@ func (t *Tier) janitor(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			t.giveUp(now.Add(-t.cfg.Patience))
-			t.noteReach()
 		}
 	}
 }

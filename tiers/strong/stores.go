@@ -1,6 +1,7 @@
 package strong
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
 	"go.etcd.io/bbolt"
 )
@@ -43,11 +43,11 @@ func openStores(c *Config) (_ *Stores, err error) {
 	// The log's Close leaves its metadata open, and locked; so it is ours to close, after the log.
 	meta := new(metadb.BoltMetaDB)
 	s.Closers = append(s.Closers, meta)
-	log, err := wal.Open(logDir, wal.WithLogger(hc.Named("wal")), wal.WithSegmentSize(16<<20), wal.WithMetaStore(meta))
-	if err != nil {
+	log := &walFile{dir: logDir, meta: meta, log: hc.Named("wal")}
+	if s.Log, err = log.reopen(); err != nil {
 		return nil, fmt.Errorf("strong: open the log in %s: %w", logDir, err)
 	}
-	s.Log = log
+	s.Reopen = log.reopen
 	s.Closers = append(s.Closers, log)
 
 	path := filepath.Join(c.Dir, "stable.db")
@@ -132,38 +132,27 @@ func (s *Stores) checkReach(dir string) error {
 	return nil
 }
 
+// keepReach notes now and then how far the log reaches. The disk may hang: so nothing else waits for it.
+func (t *Tier) keepReach(ctx context.Context) {
+	tick := time.NewTicker(t.cfg.Patience / 8)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			t.noteReach()
+		}
+	}
+}
+
 // noteReach notes how far the log reaches, for the next start's check.
 func (t *Tier) noteReach() {
 	reach := t.applied.now()
 	if reach == 0 || reach == t.reach.Swap(reach) {
 		return
 	}
-	if err := t.stores.Stable.Set(reachKey, binary.BigEndian.AppendUint64(nil, reach)); err != nil {
+	if err := t.stable.Set(reachKey, binary.BigEndian.AppendUint64(nil, reach)); err != nil {
 		t.log.Warn("could not note how far the log reaches", "err", err)
 	}
-}
-
-// notedLog is raft's log, which notes how far it reaches.
-type notedLog struct {
-	raft.LogStore
-	stored *waterline
-	took   func(time.Duration) // is told how long a batch took
-}
-
-func (l notedLog) StoreLog(x *raft.Log) error { return l.StoreLogs([]*raft.Log{x}) }
-
-func (l notedLog) StoreLogs(xs []*raft.Log) error {
-	begin := time.Now()
-	err := l.LogStore.StoreLogs(xs)
-	l.took(time.Since(begin))
-	if err == nil && len(xs) > 0 {
-		l.stored.rise(xs[len(xs)-1].Index)
-	}
-	return err
-}
-
-// IsMonotonic passes on what raft-wal needs raft to know: that it takes no gaps.
-func (l notedLog) IsMonotonic() bool {
-	m, ok := l.LogStore.(raft.MonotonicLogStore)
-	return ok && m.IsMonotonic()
 }

@@ -27,6 +27,7 @@ type canvassed struct {
 	Term      uint64
 	Gone      bool // it finds the leader gone as well
 	Stands    bool // it is a candidate already
+	Unfit     bool // its disk is in trouble
 	LastTerm  uint64
 	LastIndex uint64
 }
@@ -74,7 +75,7 @@ func (t *Tier) succeed(ctx context.Context) {
 		t.lookAtLeader()
 		t.stretchTimers()
 		now := time.Now()
-		if t.raft.State() != raft.Follower || now.Before(next) || busy.Load() {
+		if t.raft.State() != raft.Follower || now.Before(next) || busy.Load() || t.disk.trouble() != nil {
 			continue
 		}
 		gone, why := t.detector.gone(now)
@@ -232,7 +233,7 @@ func (t *Tier) canvass(ctx context.Context, others []string, why string) (electe
 				if have++; have == need { // the others may know of a better one, but not for long
 					late.Reset(t.electionTime() / 8)
 				}
-				if ahead(a.canvassed, a.from, best, who) {
+				if !a.Unfit && ahead(a.canvassed, a.from, best, who) {
 					best, who = a.canvassed, a.from
 				}
 			}
@@ -262,7 +263,7 @@ func (t *Tier) canvass(ctx context.Context, others []string, why string) (electe
 // view is what this member has to say in a canvass.
 func (t *Tier) view(gone bool) canvassed {
 	state := t.raft.State()
-	c := canvassed{Term: t.raft.CurrentTerm(), Gone: gone && state != raft.Leader, Stands: state == raft.Candidate, LastIndex: t.raft.LastIndex()}
+	c := canvassed{Term: t.raft.CurrentTerm(), Gone: gone && state != raft.Leader, Stands: state == raft.Candidate, Unfit: t.disk.trouble() != nil, LastIndex: t.raft.LastIndex()}
 	c.LastTerm, _ = strconv.ParseUint(t.raft.Stats()["last_log_term"], 10, 64)
 	return c
 }
@@ -297,6 +298,9 @@ func (t *Tier) handleStand(ctx context.Context, body []byte) error {
 	}
 	if _, self := t.voters(); !self {
 		return errors.New("no voter")
+	}
+	if err := t.disk.trouble(); err != nil {
+		return err
 	}
 	return t.stand(ctx, binary.BigEndian.Uint64(body))
 }

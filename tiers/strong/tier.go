@@ -29,6 +29,9 @@ type Tier struct {
 	raft      *raft.Raft    // set before started is closed
 	started   chan struct{} // raft's apply goroutine waits for it
 	transport *transport
+	disk      *disk
+	raftLog   *logStore
+	stable    stableStore
 	server    *peernet.Server
 	peers     *peers
 
@@ -123,7 +126,7 @@ func Open(cfg Config) (*Tier, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.stop = cancel
 	for _, f := range []func(context.Context){
-		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.reap, t.janitor, t.stayFresh, t.watchMode, t.beat, t.succeed,
+		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.reap, t.janitor, t.stayFresh, t.watchMode, t.beat, t.succeed, t.watchDisk, t.keepReach,
 	} {
 		t.work.Go(func() { f(ctx) })
 	}
@@ -131,6 +134,12 @@ func Open(cfg Config) (*Tier, error) {
 }
 
 func (t *Tier) startRaft() error {
+	t.disk = newDisk(t.cfg.DiskDeadline, t.log, t.isLeader)
+	var err error
+	if t.raftLog, err = newLogStore(t.stores, t.disk, &t.stored, func(d time.Duration) { t.measure(&t.figures.Fsync, d) }, t.isLeader); err != nil {
+		return err
+	}
+	t.stable = stableStore{votes(t.stores.Stable, t.cfg.flaw), t.disk}
 	rc := t.cfg.raft()
 	rc.NotifyCh = t.lead.notify
 	t.transport = newTransport(&raft.NetworkTransportConfig{
@@ -139,14 +148,24 @@ func (t *Tier) startRaft() error {
 		MaxPool:               3,
 		Timeout:               10 * time.Second,
 		Logger:                rc.Logger.Named("transport"),
-	}, t.cfg.Heartbeat, t.follows)
-	r, err := raft.NewRaft(rc, fsm{t}, notedLog{t.stores.Log, &t.stored, func(d time.Duration) { t.measure(&t.figures.Fsync, d) }}, votes(t.stores.Stable, t.cfg.flaw), t.stores.Snapshots, t.transport)
+	}, t.cfg.Heartbeat, t.follows, t.disk.trouble)
+	r, err := raft.NewRaft(rc, fsm{t}, t.raftLog, t.stable, snapshotStore{t.stores.Snapshots, t.disk}, t.transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("strong: start raft from %s: %w", t.cfg.Dir, err), t.transport.Close())
 	}
 	t.raft = r
 	close(t.started)
 	return nil
+}
+
+// isLeader may be called before raft runs.
+func (t *Tier) isLeader() bool {
+	select {
+	case <-t.started:
+		return t.raft.State() == raft.Leader
+	default:
+		return false
+	}
 }
 
 // Close stops this member's part: what waits is answered with ErrClosed (its outcome is unknown if it was sent). Leadership is
@@ -162,10 +181,11 @@ func (t *Tier) Close() error {
 			f.pending.Complete(tiers.Receipt{}, errClosed)
 		}
 		t.stop()
+		t.disk.close()
 		errs = append(errs, t.raft.Shutdown().Error(), t.server.Close(), t.peers.close(), t.transport.Close())
 		t.work.Wait()
 		t.noteReach()
-		errs = append(errs, t.stores.close())
+		errs = append(errs, t.disk.do(ofAll, true, func(*flight) error { return t.stores.close() }))
 	})
 	return errors.Join(errs...)
 }
@@ -228,6 +248,8 @@ func (t *Tier) unavailable() error {
 		return fmt.Errorf("%w: this member was removed from the cluster: ask another one", tiers.ErrUnavailable)
 	case len(voters) == 0 && !self:
 		return fmt.Errorf("%w: this member does not belong to a cluster yet", tiers.ErrUnavailable)
+	case t.disk.trouble() != nil:
+		return fmt.Errorf("%w: the disk of this member is in trouble: %w: ask another one", tiers.ErrUnavailable, t.disk.trouble())
 	case leader == "":
 		return fmt.Errorf("%w: no leader: a majority of the %d voters must reach each other", tiers.ErrUnavailable, len(voters)+boolInt(self))
 	default:

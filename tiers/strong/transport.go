@@ -2,6 +2,7 @@ package strong
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ type transport struct {
 	*raft.NetworkTransport
 	pause    time.Duration // the longest between two attempts to reach a member
 	follows  func(id raft.ServerID, term uint64) bool
+	trouble  func() error // why this member can't stand for election; nil: it can
 	injected chan raft.RPC
 	merged   chan raft.RPC
 	closed   chan struct{}
@@ -55,9 +57,9 @@ type transport struct {
 	once     sync.Once
 }
 
-func newTransport(c *raft.NetworkTransportConfig, pause time.Duration, follows func(id raft.ServerID, term uint64) bool) *transport {
+func newTransport(c *raft.NetworkTransportConfig, pause time.Duration, follows func(id raft.ServerID, term uint64) bool, trouble func() error) *transport {
 	t := &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(c), pause: pause, follows: follows,
+		NetworkTransport: raft.NewNetworkTransportWithConfig(c), pause: pause, follows: follows, trouble: trouble,
 		injected: make(chan raft.RPC), merged: make(chan raft.RPC), closed: make(chan struct{}),
 	}
 	t.work.Go(t.merge)
@@ -76,12 +78,42 @@ func (t *transport) merge() {
 		case <-t.closed:
 			return
 		}
+		if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+			// Raft commits up to the end of its log, which may differ from the leader's beyond what this message has proven.
+			a.LeaderCommitIndex = min(a.LeaderCommitIndex, a.PrevLogEntry+uint64(len(a.Entries)))
+		}
 		select {
 		case t.merged <- rpc:
 		case <-t.closed:
 			return
 		}
 	}
+}
+
+// RequestVote is NetworkTransport's, for a member that could lead.
+func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if err := t.trouble(); err != nil {
+		return err
+	}
+	return t.NetworkTransport.RequestVote(id, target, args, resp)
+}
+
+// RequestPreVote is like RequestVote.
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if err := t.trouble(); err != nil {
+		return err
+	}
+	return t.NetworkTransport.RequestPreVote(id, target, args, resp)
+}
+
+// checkEntries refuses to send what only stands for an entry that is gone.
+func checkEntries(xs []*raft.Log) error {
+	for _, x := range xs {
+		if isGhost(x) {
+			return fmt.Errorf("strong: entry %d is gone", x.Index)
+		}
+	}
+	return nil
 }
 
 func (t *transport) Close() error {
