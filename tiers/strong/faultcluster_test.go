@@ -299,5 +299,14 @@ func (c *faultCluster) ready(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s does not serve a minute after everything was healed: %w", m.name, err))
 		}
 	}
+	if len(errs) > 0 {
+		for _, m := range c.members {
+			if tier := m.now(); tier != nil {
+				s := tier.Status()
+				errs = append(errs, fmt.Errorf("%s: %s, leader %q, term %d, commit %d, applied %d, last %d, zxid %v, leads %v, read-only %v",
+					m.name, s.State, s.Leader, s.Term, s.CommitIndex, s.Applied, s.LastIndex, s.Zxid, tier.Leads(), tier.ReadOnly()))
+			}
+		}
+	}
 	return errors.Join(errs...)
 }

@@ -100,6 +100,7 @@ type trial struct {
 	rounds int
 	tune   func(*Config)
 	pace   pace
+	bulk   int // znodes of 8 KiB that nobody touches
 	// faults makes a round's schedule; nil: anything.
 	faults func(*rand.Rand) faults.Schedule
 	// prepare is called before the first member starts; nil: nothing.
@@ -143,6 +144,9 @@ func (x trial) rush(ctx context.Context, l *load) error {
 			return fmt.Errorf("round %d: prepare: %w", round, err)
 		}
 		if round == 0 {
+			if err := l.fill(ctx, x.bulk); err != nil {
+				return fmt.Errorf("fill the tree: %w", err)
+			}
 			for i := range 4 {
 				fc := &faultClient{l: l, name: fmt.Sprintf("c%d", i), rand: rand.New(rand.NewPCG(x.seed, uint64(i)))}
 				clients.Go(func() { fc.run(loadCtx) })
@@ -182,6 +186,17 @@ func (l *load) furnish(ctx context.Context, round int) error {
 	m := l.c.members[0]
 	_, err := tiers.Do(ctx, l.rec.Client("setup", m.name, m.now()), tiers.Txn{Ops: ops})
 	return err
+}
+
+// fill makes the tree bigger.
+func (l *load) fill(ctx context.Context, n int) error {
+	for i := range n {
+		op := create(fmt.Sprintf("/bulk%d", i), fmt.Sprintf("%8192d", i), tiers.Persistent)
+		if _, err := tiers.Do(ctx, l.c.members[0].now(), tiers.Txn{Ops: []tiers.Op{op}}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // check waits until the members agree and the sessions, which nobody touches any more, have ended, and checks everything.
