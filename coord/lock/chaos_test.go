@@ -224,6 +224,21 @@ func TestSemaphoreInStorms(t *testing.T) {
 	}
 }
 
+func TestLeaseInStorms(t *testing.T) {
+	inStorms(t, 8, 30, func(s *storm) claims {
+		return func(ctx context.Context, m *member, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
+			leased, err := lock.NewLease(m, path, 2*time.Second).Acquire(ctx, []byte("data"))
+			if errors.Is(err, lock.ErrLost) { // its first term was over before it was written
+				err = context.DeadlineExceeded
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+			return leased.Held, func(client string) func() { return s.rec.Grant(path, client, leased.Token()) }, nil
+		}
+	}, path)
+}
+
 func TestGivingUpOnALostCreate(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *cluster) {
 		mute := &mute{answer: new(tiers.Pending)}

@@ -40,6 +40,7 @@ type claim struct {
 	standing coord.Standing // the last one that was told. Guarded by mu
 	resumed  chan struct{}  // closed at the end of a jeopardy; nil when there is none. Guarded by mu
 	yieldsAt time.Time      // by the policy; zero while it is not counting. Guarded by mu
+	termEnds time.Time      // of a lease; zero: it has none. Guarded by mu
 	lost     *LostError     // guarded by mu
 	story    timeline       // guarded by mu
 	changed  chan struct{}  // closed at the next change of phase; nil after the last. Guarded by mu

@@ -131,3 +131,51 @@ func ExampleSemaphore() {
 	defer held.Release(context.WithoutCancel(ctx))
 	_ = writeTo(held.Context(), "backup", held.Token())
 }
+
+func ExampleLease() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	// Whoever imports says at least every minute that it gets on.
+	leased, err := lock.NewLease(node, "/locks/import", time.Minute).Acquire(ctx, []byte("row 0"))
+	if err != nil {
+		slog.Error("failed", "err", err)
+		return
+	}
+	defer leased.Release(context.WithoutCancel(ctx))
+	for row := 1; row <= 3; row++ {
+		if err := writeTo(leased.Context(), "import", leased.Token()); err != nil {
+			slog.Error("lost", "cause", context.Cause(leased.Context()))
+			return
+		}
+		if err := leased.Update(ctx, fmt.Appendf(nil, "row %d", row)); err != nil {
+			slog.Error("renew", "err", err)
+			return
+		}
+	}
+}
+
+func ExampleLease_Look() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	terms, err := lock.NewLease(node, "/locks/import", time.Minute).Look(ctx)
+	switch {
+	case errors.Is(err, lock.ErrFree):
+		fmt.Println("nobody imports")
+	case err != nil:
+		slog.Error("failed", "err", err)
+	default:
+		fmt.Printf("at %s, since %v\n", terms.Data, terms.Renewed)
+	}
+}

@@ -84,7 +84,7 @@ func (e *LostError) Error() string {
 
 // why is the reason in words. What a session's end says of itself would only repeat it.
 func (e *LostError) why() string {
-	if e.Cause == nil || e.Reason != Unhealthy && e.Reason != TermOver {
+	if e.Cause == nil || e.Reason != Unhealthy {
 		return e.Reason.String()
 	}
 	return e.Reason.String() + ": " + e.Cause.Error()

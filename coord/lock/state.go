@@ -41,7 +41,7 @@ type State struct {
 	Since time.Time
 	// Renewed is when the last renewal was sent that a majority has heard; zero where the session table does not tell.
 	Renewed time.Time
-	// Until is when Context ends if no later renewal is heard, or the policy says so earlier; zero where that is not known.
+	// Until is when Context ends if no later renewal is heard; earlier where the policy or a lease's term says so. Zero where that is not known.
 	Until time.Time
 	// Lost is why; nil in other phases.
 	Lost *LostError
@@ -52,11 +52,14 @@ type State struct {
 func (h *Held) State() State {
 	c := h.claim
 	standing := c.session.Standing() // first: it may end the hold
+	c.checkTerm()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := State{Phase: c.phase, Since: c.since, Renewed: standing.Renewed, Until: standing.Until, Lost: c.lost}
-	if !c.yieldsAt.IsZero() && (s.Until.IsZero() || c.yieldsAt.Before(s.Until)) {
-		s.Until = c.yieldsAt
+	for _, at := range []time.Time{c.yieldsAt, c.termEnds} {
+		if !at.IsZero() && (s.Until.IsZero() || at.Before(s.Until)) {
+			s.Until = at
+		}
 	}
 	if c.phase == Lost || c.phase == Released {
 		s.Until = time.Time{}

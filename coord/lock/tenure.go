@@ -136,6 +136,48 @@ func (c *claim) check(pending *chan error) error {
 	}
 }
 
+// beginTerm has a held claim end by itself then. It is false when the claim has ended.
+func (c *claim) beginTerm(ends time.Time) bool {
+	c.checkTerm()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx.Err() != nil {
+		return false
+	}
+	first := c.termEnds.IsZero()
+	c.termEnds = ends
+	if first {
+		c.session.Go(c.awaitTerm)
+	}
+	return true
+}
+
+// awaitTerm ends the claim with its last term.
+func (c *claim) awaitTerm(context.Context) {
+	for left := c.checkTerm(); left > 0; left = c.checkTerm() {
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-c.ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// checkTerm is how much is left of the term; at its end the claim yields. 0: there is no term, or the claim has ended.
+func (c *claim) checkTerm() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.termEnds.IsZero() || c.ctx.Err() != nil {
+		return 0
+	}
+	left := time.Until(c.termEnds)
+	if left <= 0 {
+		c.yieldNow(TermOver, nil)
+	}
+	return max(left, 0)
+}
+
 // lose ends a claim, unless it has ended.
 func (c *claim) lose(why Reason, cause error) {
 	c.mu.Lock()
