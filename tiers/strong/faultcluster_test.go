@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -199,6 +201,14 @@ func (c *faultCluster) Start(name string) error {
 	return nil
 }
 
+// faultLogger says nothing, as errors are what is asked for, unless everything is asked for.
+func faultLogger() *slog.Logger {
+	if os.Getenv("STRATA_TEST_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return testLogger()
+}
+
 func (m *faultMember) open() (*Tier, error) {
 	port, err := peernet.Open(m.c.net.Host(m.host), m.host+":7400", peernet.Options{})
 	if err != nil {
@@ -206,7 +216,7 @@ func (m *faultMember) open() (*Tier, error) {
 	}
 	cfg := Config{
 		Name: m.name, Identity: [16]byte{m.host[len(m.host)-1]}, Port: port, Resolve: m.c.addr, Clock: m.clock.Now,
-		Logger: testLogger().With("member", m.name),
+		Logger: faultLogger().With("member", m.name),
 		Stores: func() (*Stores, error) {
 			log, stable, snapshots := m.disk.Open()
 			return &Stores{Log: log, Stable: stable, Snapshots: snapshots}, nil

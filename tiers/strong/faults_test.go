@@ -1,6 +1,7 @@
 package strong
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -100,6 +101,7 @@ type trial struct {
 	rounds int
 	tune   func(*Config)
 	pace   pace
+	crowd  int // clients; 0: four
 	bulk   int // znodes of 8 KiB that nobody touches
 	// faults makes a round's schedule; nil: anything.
 	faults func(*rand.Rand) faults.Schedule
@@ -147,7 +149,7 @@ func (x trial) rush(ctx context.Context, l *load) error {
 			if err := l.fill(ctx, x.bulk); err != nil {
 				return fmt.Errorf("fill the tree: %w", err)
 			}
-			for i := range 4 {
+			for i := range cmp.Or(x.crowd, 4) {
 				fc := &faultClient{l: l, name: fmt.Sprintf("c%d", i), rand: rand.New(rand.NewPCG(x.seed, uint64(i)))}
 				clients.Go(func() { fc.run(loadCtx) })
 			}
