@@ -1,8 +1,13 @@
 package strong
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +76,65 @@ func TestRestartFromDisk(t *testing.T) {
 		}
 		if err := tier.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestDamagedStableStore(t *testing.T) {
+	dir := t.TempDir()
+	tier := openOnDisk(t, dir)
+	if err := tier.Bootstrap([]Server{{Name: "alone", Address: tier.cfg.Advertise, Voter: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tier.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tier.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "stable.db")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// open opens a damaged copy: what can't be opened again in one process, as a fault has left it locked, lies elsewhere.
+	open := func(b []byte) error {
+		t.Helper()
+		cfg := Config{Dir: t.TempDir(), Logger: testLogger()}
+		if err := os.WriteFile(filepath.Join(cfg.Dir, "stable.db"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openStores(&cfg)
+		if err == nil {
+			err = s.close()
+		}
+		return err
+	}
+	if err := open(whole); err != nil {
+		t.Fatalf("the whole one: %v", err)
+	}
+	page := os.Getpagesize()
+	refused := 0
+	for at := 0; at < len(whole); at += page / 4 {
+		bad := bytes.Clone(whole)
+		for i := range 64 {
+			bad[at+i] ^= 0x55
+		}
+		if err := open(bad); err != nil {
+			refused++
+			if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "stable.db") {
+				t.Errorf("with other bytes at %d: %v; want ErrCorrupt that names the file", at, err)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("damage was never noticed")
+	}
+	both := bytes.Clone(whole)
+	clear(both[:2*page])
+	for _, bad := range [][]byte{both, []byte("no database"), whole[:3*page]} {
+		if err := open(bad); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "put the directory back") {
+			t.Errorf("%d bytes: %v; want ErrCorrupt, and what to do", len(bad), err)
 		}
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
 	"go.etcd.io/bbolt"
 )
@@ -43,17 +45,30 @@ func openStores(c *Config) (_ *Stores, err error) {
 	// The log's Close leaves its metadata open, and locked; so it is ours to close, after the log.
 	meta := new(metadb.BoltMetaDB)
 	s.Closers = append(s.Closers, meta)
-	log := &walFile{dir: logDir, meta: meta, log: hc.Named("wal")}
-	if s.Log, err = log.reopen(); err != nil {
+	log := &walFile{dir: logDir, meta: meta, log: hc.Named("wal"), size: segmentSize}
+	err = intact(func() error { s.Log, err = log.reopen(); return err })
+	if errors.Is(err, ErrCorrupt) {
+		return nil, fmt.Errorf("strong: open the log in %s: %w: %s", logDir, err, whenCorrupt)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("strong: open the log in %s: %w", logDir, err)
 	}
 	s.Reopen = log.reopen
 	s.Closers = append(s.Closers, log)
 
 	path := filepath.Join(c.Dir, "stable.db")
-	stable, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
-		Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-	}})
+	var stable *raftboltdb.BoltStore
+	err = intact(func() error {
+		// The list of free pages is kept: without one, bbolt looks for them in a goroutine of its own, where a damaged file would end the process.
+		stable, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{Timeout: time.Second}})
+		if err != nil {
+			return err
+		}
+		return readStable(stable)
+	})
+	if errors.Is(err, ErrCorrupt) {
+		return nil, fmt.Errorf("strong: open %s: %w: %s", path, err, whenCorrupt)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("strong: open %s: %w", path, err)
 	}
@@ -65,6 +80,36 @@ func openStores(c *Config) (_ *Stores, err error) {
 		return nil, fmt.Errorf("strong: open the snapshots in %s: %w", c.Dir, err)
 	}
 	return s, nil
+}
+
+// whenCorrupt is what to do.
+const whenCorrupt = "put the directory back from a backup of this member, or start it with an empty one under a new name and let the cluster fill it"
+
+// intact runs open, which reads a file that may be damaged: bbolt checks its first pages only, may panic on what others hold, and
+// faults where its file is too short.
+func intact(open func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+		}
+	}()
+	switch err := open(); {
+	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrVersionMismatch), errors.Is(err, wal.ErrCorrupt):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	default:
+		return err
+	}
+}
+
+// readStable reads what raft and this package keep there.
+func readStable(s raft.StableStore) error {
+	for _, key := range [][]byte{currentTermKey, []byte("LastVoteTerm"), []byte("LastVoteCand"), incarnationKey, reachKey} {
+		if _, err := s.Get(key); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // nextIncarnation counts this start, durably, before the member does anything under the new number.
@@ -126,8 +171,8 @@ func (s *Stores) checkReach(dir string) error {
 		last = max(last, snapshots[0].Index)
 	}
 	if reach := binary.BigEndian.Uint64(b); last < reach {
-		return fmt.Errorf("%w: the log in %s ends at entry %d, and it has reached %d: put it back from a backup, or start with an empty directory and let the cluster fill it",
-			ErrCorrupt, dir, last, reach)
+		return fmt.Errorf("%w: the log in %s ends at entry %d, and it has reached %d: %s",
+			ErrCorrupt, dir, last, reach, whenCorrupt)
 	}
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
 )
 
 const segmentSize = 16 << 20
@@ -16,6 +18,7 @@ type walFile struct {
 	dir  string
 	meta *metadb.BoltMetaDB // stays open
 	log  hclog.Logger
+	size int // of a segment, bytes
 
 	mu  sync.Mutex
 	now *wal.WAL // guarded by mu
@@ -31,7 +34,10 @@ func (w *walFile) reopen() (raft.LogStore, error) {
 			_ = old.StoreLog(&raft.Log{Index: last + 2})
 		}
 	}
-	next, err := wal.Open(w.dir, wal.WithLogger(w.log), wal.WithSegmentSize(segmentSize), wal.WithMetaStore(w.meta))
+	if err := readySegments(w.dir, w.meta, w.log, w.now == nil); err != nil {
+		return nil, err
+	}
+	next, err := wal.Open(w.dir, wal.WithLogger(w.log), wal.WithSegmentSize(w.size), wal.WithMetaStore(w.meta), wal.WithSegmentFiler(filer{segment.NewFiler(w.dir, fs.New())}))
 	if err != nil {
 		return nil, err
 	}
