@@ -10,6 +10,8 @@ type Status struct {
 	Reason  string `json:"reason,omitempty"` // why not
 	// ReadOnly: the majority is gone; clients that asked for read-only service see the past of strong routes.
 	ReadOnly bool `json:"read_only"`
+	// Disk is what is wrong with the member's disk; empty: nothing.
+	Disk string `json:"disk,omitempty"`
 
 	RaftState     string `json:"raft_state"`     // leader, follower, candidate, shutdown
 	Leader        string `json:"leader"`         // name; empty when there is none

@@ -350,6 +350,10 @@ func (n *Node) ReadyErr() error {
 		}
 		return errors.New("waiting to be registered by the leader")
 	}
+	var disk *strong.DiskError
+	if errors.As(n.strong.DiskErr(), &disk) && disk.Hangs > 0 {
+		return disk // what clients write here is not answered
+	}
 	if _, known := n.strong.Freshness(); !known {
 		return errors.New("catching up with the cluster")
 	}

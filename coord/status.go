@@ -17,6 +17,8 @@ type Status struct {
 	Reason  string `json:"reason,omitempty"` // why it is not ready
 	// ReadOnly: see Node.ReadOnly.
 	ReadOnly bool `json:"read_only"`
+	// Disk is what is wrong with the member's disk; empty: nothing.
+	Disk string `json:"disk,omitempty"`
 
 	RaftState     string `json:"raft_state"`     // leader, follower, candidate, shutdown
 	Leader        string `json:"leader"`         // name; empty: none is known
@@ -108,7 +110,7 @@ func (n *Node) Status() Status {
 	age, known := n.strong.Freshness()
 	hosted, opened := n.sessions.Stats()
 	s := Status{
-		Member: n.cfg.Name, Role: n.cfg.Role, Address: n.cfg.Advertise, Ready: true, ReadOnly: n.ReadOnly(),
+		Member: n.cfg.Name, Role: n.cfg.Role, Address: n.cfg.Advertise, Ready: true, ReadOnly: n.ReadOnly(), Disk: r.Disk,
 		RaftState: strings.ToLower(r.State), Leader: r.Leader, LeaderAddress: leaderAddr, Term: r.Term,
 		CommitIndex: r.CommitIndex, AppliedIndex: r.Applied, Zxid: int64(r.Zxid), Staleness: age, StalenessKnown: known,
 		Routes: slices.Clone(n.cfg.Routes), Sessions: SessionsStatus{Hosted: hosted, Local: hosted - opened, Opened: opened},

@@ -57,7 +57,7 @@ func (v *server) status() admin.Status {
 	}
 	n := node.Status()
 	s.Address, s.RaftState, s.Leader, s.LeaderAddress = n.Address, n.RaftState, n.Leader, n.LeaderAddress
-	s.ReadOnly = n.ReadOnly
+	s.ReadOnly, s.Disk = n.ReadOnly, n.Disk
 	s.Term, s.CommitIndex, s.AppliedIndex, s.Zxid = n.Term, n.CommitIndex, n.AppliedIndex, tiers.Zxid(n.Zxid).String()
 	if n.StalenessKnown {
 		ms := n.Staleness.Milliseconds()

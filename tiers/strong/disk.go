@@ -215,6 +215,9 @@ func (t *Tier) watchDisk(ctx context.Context) {
 	}
 }
 
+// DiskErr is what is wrong with this member's disk now: nil, or a *DiskError.
+func (t *Tier) DiskErr() error { return t.disk.trouble() }
+
 // diskTrouble is what is wrong with the disk, in words; empty for nothing.
 func (t *Tier) diskTrouble() string {
 	if err := t.disk.trouble(); err != nil {
