@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import harness
+import turns
 import zkcli
 from harness import Process, leader, scratch, single, three, until
 
@@ -32,7 +33,7 @@ class Programs:
             self.jars[v] += sorted(glob.glob(os.path.join(lib, "logging", "*.jar")))
         self.classes = os.path.join(self.dir, "classes")
         self.compile(VERSIONS[0], "Cases", "Proxy", "Client", "Suite", "Sessions", "Basics", "ReadOnly", "Sasl")
-        self.compile(NEWEST, "Later", "Framework", "Contender", "Sharers", "Locks", "Caches", "Recipes", "Tls")
+        self.compile(NEWEST, "Later", "Framework", "Contender", "Sharers", "Locks", "Caches", "Recipes", "Tls", "Turns")
 
     def compile(self, version, *names):
         sources = [os.path.join(HERE, "src", n + ".java") for n in names]
@@ -137,7 +138,7 @@ def recipes(cluster, kill=False):
     print("     %s: %d cases" % (p.name, ends_well(p)))
 
 
-def mutex(cluster, turns, kill=False):
+def mutex(cluster, rounds, kill=False):
     """Two processes of four contenders. Each turn is a line of the journal, written while the guard file was the holder's alone."""
     cluster = leader_first(cluster)
     here = scratch("mutex")
@@ -148,17 +149,17 @@ def mutex(cluster, turns, kill=False):
         with open(journal) as f:
             return f.read().split()
 
-    running = [programs().start(NEWEST, "Contender", "/mutex", ",".join(m.zk for m in cluster), "kill" if kill else "keep", here, name, str(turns))
+    running = [programs().start(NEWEST, "Contender", "/mutex", ",".join(m.zk for m in cluster), "kill" if kill else "keep", here, name, str(rounds))
                for name in ("a", "b")]
     want = sorted("%s%d" % (p, i) for p in "ab" for i in range(4))
     if kill:
         until("each contender had a turn", lambda: set(grants()) >= set(want))
         cluster[0].process.kill()
         before = grants()
-        assert len(before) < len(want) * turns // 2, "the work was nearly over before the leader was killed: %d turns" % len(before)
+        assert len(before) < len(want) * rounds // 2, "the work was nearly over before the leader was killed: %d turns" % len(before)
     for p in running:
         ends_well(p)
-    assert sorted(grants()) == sorted(want * turns), "turns: %r" % grants()
+    assert sorted(grants()) == sorted(want * rounds), "turns: %r" % grants()
 
 
 def mutex_on_one():
@@ -264,10 +265,24 @@ def sasl_on_three_while_the_leader_is_killed():
     sasl(three, kill=True)
 
 
+def shared_with_go(case):
+    """A lock that Curator and a Go program share, each being first once."""
+    def run():
+        ours, clients = turns.go("curator")
+        theirs = turns.Driver(programs().start(NEWEST, "Turns", clients))
+        theirs.expect("ready")
+        case(ours, theirs)
+        case(theirs, ours)
+
+    run.__name__ = "go_and_curator_share_a_" + case.__name__
+    return run
+
+
 CASES = zkcli.CASES + [
     java_on_one, java_on_three, java_on_three_while_the_leader_is_killed, java_on_one_of_three_without_a_majority,
     mutex_on_one, mutex_on_three, mutex_on_three_while_the_leader_is_killed,
     recipes_on_one, recipes_on_three, recipes_on_three_while_the_leader_is_killed,
+    shared_with_go(turns.mutex), shared_with_go(turns.read_write), shared_with_go(turns.semaphore),
     tls_on_one, tls_on_three, tls_on_three_while_the_leader_is_killed,
     sasl_on_one, sasl_on_three, sasl_on_three_while_the_leader_is_killed,
 ]
