@@ -82,10 +82,16 @@ func (e *StaleError) Error() string {
 }
 func (e *StaleError) Unwrap() error { return ErrStale }
 
-// UnknownOutcomeError is an ErrUnknownOutcome with its cause.
-type UnknownOutcomeError struct{ Cause error }
+// UnknownOutcomeError is an ErrUnknownOutcome with its cause. With Write, any member can be asked what became of the txn.
+type UnknownOutcomeError struct {
+	Cause error
+	Write WriteID // zero: not known
+}
 
 func (e *UnknownOutcomeError) Error() string {
+	if e.Write != (WriteID{}) {
+		return fmt.Sprintf("%v: write %v: %v", ErrUnknownOutcome, e.Write, e.Cause)
+	}
 	return fmt.Sprintf("%v: %v", ErrUnknownOutcome, e.Cause)
 }
 func (e *UnknownOutcomeError) Unwrap() []error { return []error{ErrUnknownOutcome, e.Cause} }

@@ -189,7 +189,7 @@ func endWith(ctx context.Context, p *Pending) {
 		return
 	}
 	stop := context.AfterFunc(ctx, func() {
-		p.Complete(Receipt{}, &UnknownOutcomeError{Cause: context.Cause(ctx)})
+		p.Complete(Receipt{}, p.Unknown(context.Cause(ctx)))
 	})
 	p.Then(func(Receipt, error) { stop() })
 }

@@ -7,6 +7,8 @@ import (
 
 // Pending is an answer that is still to come. It completes exactly once; all methods may be called concurrently.
 type Pending struct {
+	write WriteID // never changes
+
 	mu      sync.Mutex
 	done    bool
 	receipt Receipt
@@ -18,6 +20,17 @@ type Pending struct {
 // Completed returns a Pending that is already answered.
 func Completed(r Receipt, err error) *Pending {
 	return &Pending{done: true, receipt: r, err: err}
+}
+
+// NewPending returns one for the txn with that id: for tiers only.
+func NewPending(w WriteID) *Pending { return &Pending{write: w} }
+
+// Write names the txn; see [WriteID].
+func (p *Pending) Write() WriteID { return p.write }
+
+// Unknown is the error of who stops to wait for p, with its name.
+func (p *Pending) Unknown(cause error) error {
+	return &UnknownOutcomeError{Cause: cause, Write: p.write}
 }
 
 // Complete answers p: for tiers only. Later calls change nothing and return false.
@@ -71,7 +84,7 @@ func (p *Pending) Wait(ctx context.Context) (Receipt, error) {
 	case <-p.Done():
 		return p.receipt, p.err
 	case <-ctx.Done():
-		return Receipt{}, &UnknownOutcomeError{Cause: context.Cause(ctx)}
+		return Receipt{}, p.Unknown(context.Cause(ctx))
 	}
 }
 

@@ -50,7 +50,8 @@ type Op struct {
 	Timeout time.Duration // openSession: the session's timeout
 }
 
-// RequestID lets a caller ask later what became of a txn. It is the caller's choice, unique within its session; 0 is none.
+// RequestID lets a caller ask later what became of a txn, by its session and this. It is the caller's choice; it grows within its session; 0 is none, and the
+// greatest one is taken.
 type RequestID uint64
 
 // Txn is a list of ops that apply together or not at all. The tier keeps it: the caller must not change it after Submit.
@@ -72,7 +73,8 @@ type Result struct {
 type Receipt struct {
 	Zxid    Zxid // the txn's position; of a failed txn or a read: what was applied when it was decided
 	Results []Result
-	View    View // of a Follow
+	Write   WriteID // zero where the tier needs none
+	View    View    // of a Follow
 }
 
 // Want is what a [Query] asks for.

@@ -64,6 +64,9 @@ func (t *Tier) apply(l *raft.Log, e *tree.Entry) {
 	if len(e.Config) > 0 {
 		t.tree.Configure(e.At, e.Config)
 	}
+	if len(e.Seal) > 0 {
+		t.tree.Seal(e.Seal)
+	}
 	if len(e.Key) > 0 {
 		t.tree.SetKey(e.Key)
 	}
@@ -193,7 +196,7 @@ func (t fsm) Restore(r io.ReadCloser) error {
 		if inc, last := t.tree.Last(own.Member); inc == own.Incarnation {
 			unknown, reads := t.outbox.skipTo(last)
 			for _, p := range unknown {
-				p.Complete(tiers.Receipt{}, &tiers.UnknownOutcomeError{Cause: errors.New("the answer was lost when this member caught up by a snapshot")})
+				p.Complete(tiers.Receipt{}, p.Unknown(errors.New("the answer was lost when this member caught up by a snapshot")))
 			}
 			completeReads(reads, t.readAll(reads))
 		}

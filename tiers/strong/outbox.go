@@ -72,9 +72,8 @@ func (o *outbox) signal() {
 	}
 }
 
-// add queues txn and returns its Pending.
-func (o *outbox) add(txn tiers.Txn, size int, now time.Time) *tiers.Pending {
-	p := new(tiers.Pending)
+// add queues txn and returns its Pending, which is named after from if that has a number yet.
+func (o *outbox) add(txn tiers.Txn, size int, now time.Time, from tree.Origin) *tiers.Pending {
 	o.mu.Lock()
 	if o.closed != nil {
 		err := o.closed
@@ -83,6 +82,10 @@ func (o *outbox) add(txn tiers.Txn, size int, now time.Time) *tiers.Pending {
 	}
 	n := o.next
 	o.next++
+	p := new(tiers.Pending)
+	if from.Member != 0 {
+		p = tiers.NewPending(tiers.WriteID{Member: from.Member, Incarnation: from.Incarnation, Number: n})
+	}
 	o.own = append(o.own, ownTxn{number: n, size: size, txn: txn, pending: p, queuedAt: now})
 	o.last[txn.Session] = n
 	if o.flaw == flawReorder {
@@ -342,27 +345,28 @@ func (o *outbox) skipTo(n uint64) (unknown []*tiers.Pending, reads []*follower) 
 	return unknown, reads
 }
 
-// overdue splits what has waited since before t. refused were never sent: they are out of the order, and nothing ever happened
-// to them. unknown were sent and keep their place. reads are linearizable reads without an answer, claimed for the caller to
+// overdue splits what has waited since before t. refused were never sent: they are withdrawn, and nothing ever happens to them. unknown were sent and
+// keep their place. reads are linearizable reads without an answer, claimed for the caller to
 // fail; orphans are local reads that waited for one of those txns, for the caller to run: the order of answers is kept, and what
 // a txn of unknown outcome will do is not known to them either.
 func (o *outbox) overdue(t time.Time) (refused []ownTxn, unknown []*tiers.Pending, reads, orphans []*follower) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	i := len(o.own)
-	for i > 0 && o.own[i-1].sentAt.IsZero() {
-		i--
-	}
-	for _, x := range o.own[:i] {
-		if x.queuedAt.After(t) {
-			break
+	for i := range o.own {
+		x := &o.own[i]
+		switch {
+		case x.queuedAt.After(t) || x.txn.Request == tree.Withdrawn:
+			continue
+		case x.sentAt.IsZero():
+			refused = append(refused, *x)
+			x.withdraw()
+		default:
+			unknown = append(unknown, x.pending)
 		}
-		unknown = append(unknown, x.pending)
 		orphans = o.release(orphans, x.number)
 	}
-	// Only a suffix can go, as numbers stay without gaps: it goes when all of it is overdue.
-	if i < len(o.own) && !o.own[len(o.own)-1].queuedAt.After(t) {
-		orphans = o.refuse(i, &refused, orphans)
+	if len(refused) > 0 {
+		o.recount()
 	}
 	for _, f := range o.linear {
 		if !f.taken && !f.shown && !f.queuedAt.After(t) {
@@ -372,6 +376,22 @@ func (o *outbox) overdue(t time.Time) (refused []ownTxn, unknown []*tiers.Pendin
 	}
 	o.dropTaken()
 	return refused, unknown, reads, orphans
+}
+
+// withdraw leaves the number of a txn that was never sent to one that does nothing: whoever was told the number may ask about it, so no other
+// txn gets it.
+func (x *ownTxn) withdraw() {
+	x.txn, x.size, x.pending = tiers.Txn{Request: tree.Withdrawn}, txnSize(&tiers.Txn{}), new(tiers.Pending)
+}
+
+// recount finds the last txn of each session again. Callers hold mu.
+func (o *outbox) recount() {
+	clear(o.last)
+	for i := range o.own {
+		if x := &o.own[i]; x.txn.Request != tree.Withdrawn {
+			o.last[x.txn.Session] = x.number
+		}
+	}
 }
 
 // release claims the local reads behind own txn n. Callers hold mu.
@@ -384,29 +404,6 @@ func (o *outbox) release(to []*follower, n uint64) []*follower {
 	}
 	delete(o.behind, n)
 	return to
-}
-
-// refuse removes own[i:], which was never sent. Callers hold mu.
-func (o *outbox) refuse(i int, refused *[]ownTxn, orphans []*follower) []*follower {
-	*refused = append(*refused, o.own[i:]...)
-	o.next = o.own[i].number
-	clear(o.own[i:])
-	o.own = o.own[:i]
-	clear(o.last)
-	for j := range o.own {
-		o.last[o.own[j].txn.Session] = o.own[j].number
-	}
-	o.cursor = min(o.cursor, o.next)
-	for n := range o.behind {
-		if n >= o.next {
-			orphans = o.release(orphans, n)
-		}
-	}
-	for _, f := range o.linear {
-		f.before = min(f.before, o.next-1)
-		f.after = min(f.after, o.next-1)
-	}
-	return orphans
 }
 
 // close refuses everything from now on and returns what was waiting.
@@ -429,4 +426,11 @@ func (o *outbox) close(why error) (txns []*tiers.Pending, reads []*follower) {
 	o.own, o.behind, o.linear = nil, nil, nil
 	clear(o.last)
 	return txns, reads
+}
+
+// given is the last number that was given to a txn.
+func (o *outbox) given() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.next - 1
 }

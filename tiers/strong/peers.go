@@ -29,6 +29,8 @@ const (
 	methodLeads                     // 8 bytes: the term in which the asked member leads, or 0
 	methodHold                      // answered, without content, when the asked member does not lead any more, or after a while
 	methodCanvass                   // a canvassed
+	methodSeal                      // a sealing for the leader; the empty answer says that it is applied there
+	methodGiven                     // 12 bytes: the asked member's incarnation, and the last number that it has given to a txn
 	methodStand                     // a term of 8 bytes; the empty answer says that the asked member stands for election, or has moved on
 )
 
@@ -149,6 +151,12 @@ func (t *Tier) methods() map[byte]peernet.Method {
 		}},
 		methodCanvass: {Handle: func(ctx context.Context, _ net.Addr, _ []byte) ([]byte, error) {
 			return t.handleCanvass(ctx)
+		}},
+		methodSeal: {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) {
+			return nil, t.handleSeal(body)
+		}},
+		methodGiven: {Ordered: true, Handle: func(context.Context, net.Addr, []byte) ([]byte, error) {
+			return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, t.stores.Incarnation), t.outbox.given()), nil
 		}},
 		methodStand: {Handle: func(ctx context.Context, _ net.Addr, body []byte) ([]byte, error) {
 			return nil, t.handleStand(ctx, body)

@@ -28,7 +28,7 @@ func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
 	if r, err := t.tree.Refusal(t.origin(), &txn, false); err != nil {
 		return tiers.Completed(r, err)
 	}
-	p := t.outbox.add(txn, size, now)
+	p := t.outbox.add(txn, size, now, t.origin())
 	if t.cfg.flaw == flawEarlyAck {
 		t.ackEarly(&txn, p)
 	}
@@ -52,7 +52,7 @@ func endWith(ctx context.Context, p *tiers.Pending) {
 		return
 	}
 	stop := context.AfterFunc(ctx, func() {
-		p.Complete(tiers.Receipt{}, &tiers.UnknownOutcomeError{Cause: context.Cause(ctx)})
+		p.Complete(tiers.Receipt{}, p.Unknown(context.Cause(ctx)))
 	})
 	p.Then(func(tiers.Receipt, error) { stop() })
 }

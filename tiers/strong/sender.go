@@ -96,7 +96,7 @@ func (t *Tier) giveUp(before time.Time) {
 		x.pending.Complete(at, &tiers.OpError{Op: "submit", Path: firstPath(&x.txn), Err: why})
 	}
 	for _, p := range unknown {
-		p.Complete(at, &tiers.UnknownOutcomeError{Cause: why})
+		p.Complete(at, p.Unknown(why))
 	}
 	for _, f := range reads {
 		f.pending.Complete(at, &tiers.OpError{Op: "read", Path: f.query.Path, Err: why})

@@ -175,7 +175,7 @@ func (t *Tier) Close() error {
 	t.done.Do(func() {
 		txns, reads := t.outbox.close(errClosed)
 		for _, p := range txns {
-			p.Complete(tiers.Receipt{}, &tiers.UnknownOutcomeError{Cause: errClosed})
+			p.Complete(tiers.Receipt{}, p.Unknown(errClosed))
 		}
 		for _, f := range reads {
 			f.pending.Complete(tiers.Receipt{}, errClosed)

@@ -25,18 +25,33 @@ func (t *Tree) apply(at int64, from Origin, n uint64, txn *tiers.Txn) (tiers.Rec
 		return tiers.Receipt{Zxid: t.zxid}, err
 	}
 	a := applying{Tree: t, at: t.clock(at), z: t.zxid + 1, from: from, txn: txn, results: make([]tiers.Result, len(txn.Ops))}
-	if len(txn.Ops) == 0 {
-		if err := a.admit(); err != nil {
-			return a.fail(0, err)
+	failed, err := a.all(n)
+	var r tiers.Receipt
+	if err == nil {
+		t.succeed(a.z)
+		r = tiers.Receipt{Zxid: a.z, Results: a.results}
+	} else {
+		r, err = a.fail(failed, err)
+	}
+	r.Write = tiers.WriteID{Member: from.Member, Incarnation: from.Incarnation, Number: n}
+	t.remember(from, n, txn, &r, failed, err)
+	return r, err
+}
+
+// all does the ops, up to the first that fails.
+func (a *applying) all(n uint64) (failed int, err error) {
+	if a.barred(a.from, n, a.txn) {
+		return 0, tiers.ErrSealed
+	}
+	if len(a.txn.Ops) == 0 {
+		return 0, a.admit()
+	}
+	for i := range a.txn.Ops {
+		if err := a.do(&a.txn.Ops[i], &a.results[i]); err != nil {
+			return i, err
 		}
 	}
-	for i := range txn.Ops {
-		if err := a.do(&txn.Ops[i], &a.results[i]); err != nil {
-			return a.fail(i, err)
-		}
-	}
-	t.succeed(a.z)
-	return tiers.Receipt{Zxid: a.z, Results: a.results}, nil
+	return 0, nil
 }
 
 // count accepts number n of an origin if it is the next one.
@@ -55,6 +70,9 @@ func (t *Tree) count(from Origin, n uint64) error {
 		return ErrGap
 	}
 	p.number = max(p.number, n)
+	if old := t.origins[from.Member]; old.incarnation < p.incarnation {
+		t.endStart(from.Member, old)
+	}
 	t.origins[from.Member] = p
 	return nil
 }

@@ -24,6 +24,7 @@ func full() *Entry {
 		At: -5, Key: []byte("k"), Register: &Registration{"m", [16]byte{3}}, TermStart: &TermStart{"m"},
 		Expire: []Expiry{{-9, 1 << 40}, {1, 2}}, Reap: []Reaping{{"/c", 1 << 40}, {}}, EnforceQuota: true,
 		Standings: []Standing{{1 << 31, RankRemoved}, {}}, Config: []byte("server.1="),
+		Seal: []Sealing{{Write: tiers.WriteID{Member: 1 << 31, Incarnation: math.MaxUint32, Number: 1 << 63}}, {Session: -1, Request: 1 << 63}},
 		Batches: []Batch{{Origin: here}, {Origin: Origin{1 << 31, math.MaxUint32}, First: 1 << 63, Txns: []tiers.Txn{{}, {
 			Session: -1, Request: 1 << 63, Caller: []tiers.Identity{alice, {}},
 			Ops: []tiers.Op{
@@ -148,7 +149,7 @@ func TestMsgpackCompatible(t *testing.T) {
 // The values as lists of lists, for an encoder that knows nothing of ours.
 
 func entryValue(e *Entry) any {
-	batches, expire, reap, standings := []any{}, []any{}, []any{}, []any{}
+	batches, expire, reap, standings, seals := []any{}, []any{}, []any{}, []any{}, []any{}
 	for i := range e.Batches {
 		batches = append(batches, batchValue(&e.Batches[i]))
 	}
@@ -161,7 +162,10 @@ func entryValue(e *Entry) any {
 	for _, x := range e.Standings {
 		standings = append(standings, []any{uint64(x.Member), uint64(x.Rank)})
 	}
-	return []any{e.At, batches, []any{e.TermStart.Member}, []any{e.Register.Name, e.Register.Identity[:]}, e.Key, expire, reap, uint64(1), standings, e.Config}
+	for _, x := range e.Seal {
+		seals = append(seals, []any{uint64(x.Write.Member), uint64(x.Write.Incarnation), x.Write.Number, int64(x.Session), uint64(x.Request)})
+	}
+	return []any{e.At, batches, []any{e.TermStart.Member}, []any{e.Register.Name, e.Register.Identity[:]}, e.Key, expire, reap, uint64(1), standings, e.Config, seals}
 }
 
 func batchValue(b *Batch) any {

@@ -25,6 +25,7 @@ type Entry struct {
 	EnforceQuota bool
 	Standings    []Standing
 	Config       []byte // lines of the members for ConfigPath, without that of the version
+	Seal         []Sealing
 }
 
 // Batch is txns of one origin: Txns[i] has the number First+i.
@@ -64,6 +65,7 @@ const (
 	enforceField
 	standingsField
 	configField
+	sealField
 )
 
 // The least bytes that one takes, encoded: no array is believed to be longer than its bytes allow.
@@ -76,6 +78,7 @@ const (
 	leastExpiry   = 3
 	leastReaping  = 3
 	leastStanding = 3
+	leastSealing  = 6
 )
 
 var (
@@ -110,6 +113,8 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	b = append(b, entryVersion, 0, 0, 0, 0)
 	fields := leastFields
 	switch {
+	case len(e.Seal) > 0:
+		fields = sealField
 	case len(e.Config) > 0:
 		fields = configField
 	case len(e.Standings) > 0:
@@ -161,6 +166,13 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	if fields >= configField {
 		b = appendBytes(b, e.Config)
 	}
+	if fields >= sealField {
+		b = appendArray(b, len(e.Seal))
+		for _, x := range e.Seal {
+			b = appendUint(appendUint(appendArray(b, 5), uint64(x.Write.Member)), uint64(x.Write.Incarnation))
+			b = appendUint(appendInt(appendUint(b, x.Write.Number), int64(x.Session)), uint64(x.Request))
+		}
+	}
 	return seal(b, start)
 }
 
@@ -201,7 +213,7 @@ func DecodeBatch(b []byte) (*Batch, error) {
 
 func (r *reader) entry(e *Entry) {
 	fields := r.array(1)
-	if r.err == nil && (fields < leastFields || fields > configField) {
+	if r.err == nil && (fields < leastFields || fields > sealField) {
 		r.fail("another number of fields")
 	}
 	e.At = r.int()
@@ -256,6 +268,16 @@ func (r *reader) entry(e *Entry) {
 	}
 	if b := r.bytes(); len(b) > 0 {
 		e.Config = b
+	}
+	if fields < sealField {
+		return
+	}
+	if n := r.array(leastSealing); n > 0 {
+		e.Seal = make([]Sealing, n)
+		for i := range e.Seal {
+			r.fields(5)
+			e.Seal[i] = Sealing{tiers.WriteID{Member: r.uint32(), Incarnation: r.uint32(), Number: r.uint()}, tiers.SessionID(r.int()), tiers.RequestID(r.uint())}
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 
 	"github.com/strata-coord/strata/tiers"
 )
@@ -170,6 +171,21 @@ func (l *loader) record(r *reader) (done bool, err error) {
 		first, n := r.uint(), r.uint()
 		ok = l.ended.addRun(first, n)
 		l.tally.ended += n
+	case recordStart:
+		n, p := r.uint32(), position{incarnation: r.uint32(), number: r.uint()}
+		olds := l.starts[n]
+		ok = len(olds) < startsKept && p.incarnation > 0 && p.incarnation < l.origins[n].incarnation && (len(olds) == 0 || olds[len(olds)-1].incarnation < p.incarnation)
+		l.starts[n] = append(olds, p)
+	case recordPromise:
+		p := promise{Origin: Origin{r.uint32(), r.uint32()}, Number: r.uint(), Session: tiers.SessionID(r.int()), Request: tiers.RequestID(r.uint())}
+		ok = len(l.seals) < sealsKept && !l.sealed(p)
+		l.seals[p] = struct{}{}
+	case recordWindow:
+		ok = len(l.outcomes.chunks) == 0
+		l.outcomes.base, l.outcomes.whole = r.uint(), r.uint() != 0
+		ok = ok && l.outcomes.base%outcomeChunk == 0
+	case recordOutcome:
+		ok = l.outcome(r)
 	case recordZnode:
 		return false, l.znode(r)
 	case recordEnd:
@@ -190,6 +206,21 @@ func (l *loader) session(r *reader) (ok bool) {
 	s := &session{timeout: r.milliseconds(), host: Origin{r.uint32(), r.uint32()}, since: tiers.Zxid(r.int()), owned: make(map[string]struct{})}
 	l.tally.sessions++
 	return r.err == nil && id != 0 && s.timeout > 0 && l.sessions.put(id, s) == nil
+}
+
+func (l *loader) outcome(r *reader) (ok bool) {
+	o := outcome{
+		origin: Origin{r.uint32(), r.uint32()}, number: r.uint(), session: tiers.SessionID(r.int()), request: tiers.RequestID(r.uint()),
+		zxid: tiers.Zxid(r.int()), at: r.int(), path: r.string(),
+	}
+	code, op := r.uint(), r.uint()
+	if r.err != nil || code >= uint64(len(outcomeErrors)) || op > math.MaxUint16 || len(l.outcomes.chunks) > outcomesKept/outcomeChunk+1 {
+		return false
+	}
+	o.code, o.op = outcomeCode(code), uint16(op)
+	base := l.outcomes.base
+	l.outcomes.add(o)
+	return l.outcomes.base == base // else there are more than a window holds
 }
 
 func (l *loader) znode(r *reader) error {

@@ -69,7 +69,7 @@ func TestSessionOpsInOneTxn(t *testing.T) {
 		t.Errorf("%+v %v", s, status)
 	}
 	fails := mk("/none/x", 0)
-	before := snapshotOf(t, d.Tree)
+	before, told := snapshotOf(t, d.Tree), d.outcomes.now()
 	for _, ops := range [][]tiers.Op{
 		{{Kind: tiers.OpOpenSession, Timeout: time.Hour}, mk("/e3", tiers.Ephemeral), fails},
 		{mk("/e3", tiers.Ephemeral), {Kind: tiers.OpCloseSession}, opening},
@@ -86,7 +86,7 @@ func TestSessionOpsInOneTxn(t *testing.T) {
 	if _, status := d.Session(2); status != SessionUnknown {
 		t.Errorf("session 2 is %v after its open was taken back", status)
 	}
-	d.origins[1], d.at = position{1, 1}, 1001
+	d.origins[1], d.at, d.outcomes = position{1, 1}, 1001, told
 	if !bytes.Equal(before, snapshotOf(t, d.Tree)) {
 		t.Error("txns that failed left something")
 	}

@@ -19,7 +19,7 @@ import (
 //	length of the payload (4 bytes, big-endian) | CRC-32C of the payload (4 bytes, big-endian) | payload
 //
 // A payload is msgpack: an array of records, each an array that begins with its kind. The head comes first; after it members,
-// origins, sessions, runs of ended sessions and znodes, each group in an order that follows from its content, so that equal
+// origins, their earlier starts, promises, sessions, runs of ended sessions, the window of outcomes and znodes, each group in an order that follows from its content, so that equal
 // trees stream equal bytes. The last chunk has only the record of the counts. Child lists and the like follow from the rest.
 const (
 	snapshotMagic = "strata\x00\x01"
@@ -37,10 +37,14 @@ const (
 	recordZnode           // path, data, acl, kind, owner, ttl in ms, czxid, mzxid, pzxid, ctime, mtime, version, aversion, creates
 	recordEnd             // members, origins, sessions, ended sessions, znodes
 	recordStanding        // member's number, rank; of those that have one, right behind the member's
+	recordStart           // member, incarnation, number: how far an earlier start came; oldest first, before the window
+	recordPromise         // member, incarnation, number, session, request
+	recordWindow          // how many txns came before the window; 1 if that counts from the beginning
+	recordOutcome         // member, incarnation, number, session, request, zxid, at, path, code, op
 	recordKinds
 )
 
-var recordFields = [recordKinds]int{4, 4, 4, 6, 3, 15, 6, 3}
+var recordFields = [recordKinds]int{4, 4, 4, 6, 3, 15, 6, 3, 4, 6, 3, 11}
 
 var (
 	// ErrSnapshotting: an earlier snapshot of the tree is not released yet.
@@ -64,6 +68,7 @@ type Snapshot struct {
 	znodes   *table[string, state] // as t's at the beginning: a Restore gives t others
 	sessions *table[tiers.SessionID, session]
 	ended    *endedSet
+	outcomes outcomes
 }
 
 // Snapshot takes the state of this moment, in the time that it takes to copy the list of members. WriteTo streams it, while the
@@ -74,7 +79,7 @@ func (t *Tree) Snapshot() (*Snapshot, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s := &Snapshot{t: t, zxid: t.zxid, znodes: t.znodes, sessions: t.sessions, ended: t.ended.now()}
+	s := &Snapshot{t: t, zxid: t.zxid, znodes: t.znodes, sessions: t.sessions, ended: t.ended.now(), outcomes: t.outcomes.now()}
 	s.small(&t.content)
 	t.znodes.begin()
 	t.sessions.begin()
@@ -105,6 +110,19 @@ func (s *Snapshot) small(c *content) {
 		b = appendUint(appendArray(b, recordFields[recordOrigin]), recordOrigin)
 		b = appendUint(appendUint(appendUint(b, uint64(n)), uint64(p.incarnation)), p.number)
 		s.tally.origins++
+	}
+	for _, n := range slices.Sorted(maps.Keys(c.starts)) {
+		for _, p := range c.starts[n] {
+			b = appendUint(appendArray(b, recordFields[recordStart]), recordStart)
+			b = appendUint(appendUint(appendUint(b, uint64(n)), uint64(p.incarnation)), p.number)
+			s.heads++
+		}
+	}
+	for _, x := range slices.SortedFunc(maps.Keys(c.seals), promise.compare) {
+		b = appendUint(appendArray(b, recordFields[recordPromise]), recordPromise)
+		b = appendUint(appendUint(appendUint(b, uint64(x.Origin.Member)), uint64(x.Origin.Incarnation)), x.Number)
+		b = appendUint(appendInt(b, int64(x.Session)), uint64(x.Request))
+		s.heads++
 	}
 	s.head, s.heads = b, s.heads+1+len(c.origins)
 }
@@ -145,6 +163,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		c.flush(chunkBytes)
 		return c.err == nil
 	})
+	s.writeOutcomes(c)
 	walk(s.t, s.znodes, c, func(b []byte, path string, z *state) []byte {
 		s.tally.znodes++
 		return appendZnode(b, path, z)
@@ -160,6 +179,28 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		return c.n, fmt.Errorf("tree: write a snapshot: %w", c.err)
 	}
 	return c.n, nil
+}
+
+// writeOutcomes streams the window, oldest first.
+func (s *Snapshot) writeOutcomes(c *chunker) {
+	whole := uint64(0)
+	if s.outcomes.whole {
+		whole = 1
+	}
+	c.buf = appendUint(appendArray(c.buf, recordFields[recordWindow]), recordWindow)
+	c.buf = appendUint(appendUint(c.buf, s.outcomes.base), whole)
+	c.records++
+	for _, chunk := range s.outcomes.chunks {
+		for i := range chunk {
+			o := &chunk[i]
+			b := appendUint(appendArray(c.buf, recordFields[recordOutcome]), recordOutcome)
+			b = appendUint(appendUint(appendUint(b, uint64(o.origin.Member)), uint64(o.origin.Incarnation)), o.number)
+			b = appendInt(appendUint(appendInt(b, int64(o.session)), uint64(o.request)), int64(o.zxid))
+			c.buf = appendUint(appendUint(appendString(appendInt(b, o.at), o.path), uint64(o.code)), uint64(o.op))
+			c.records++
+			c.flush(chunkBytes)
+		}
+	}
 }
 
 func appendZnode(b []byte, path string, z *state) []byte {

@@ -61,8 +61,11 @@ type content struct {
 	znodes   *table[string, state]
 	sessions *table[tiers.SessionID, session] // those that live
 	ended    *endedSet
-	origins  map[uint32]position // what each member sent last; small, copied when a snapshot begins
-	members  map[uint32]Member   // likewise
+	origins  map[uint32]position   // what each member sent last; small, copied when a snapshot begins
+	members  map[uint32]Member     // likewise
+	starts   map[uint32][]position // what earlier starts of each member sent last, oldest first; likewise
+	seals    map[promise]struct{}  // likewise
+	outcomes outcomes
 
 	// What follows from the above.
 	acls       map[string]*acl // by encoding; those that znodes have
@@ -92,6 +95,8 @@ func newContent() content {
 		ended:    newEndedSet(),
 		origins:  make(map[uint32]position),
 		members:  make(map[uint32]Member),
+		starts:   make(map[uint32][]position),
+		seals:    make(map[promise]struct{}),
 		acls:     make(map[string]*acl),
 		quotas:   make(map[string]struct{}),
 	}
@@ -100,6 +105,7 @@ func newContent() content {
 // New returns the tree that every cluster begins with: the root, and ZooKeeper's own znodes (zk-protocol 6.5).
 func New() *Tree {
 	t := &Tree{hub: watch.New(), content: newContent()}
+	t.outcomes.whole = true
 	readOnly := []tiers.ACL{{Perms: tiers.PermRead, Who: tiers.Identity{Scheme: "world", ID: "anyone"}}}
 	root := newChildren(nil)
 	zk := newChildren(root)

@@ -55,7 +55,7 @@ func TestFailedMultiLeavesNoTrace(t *testing.T) {
 	d := drive(t)
 	d.must(0, mk("/a", 0))
 	d.must(0, mk("/a/old", 0))
-	before := snapshotOf(t, d.Tree)
+	before, told := snapshotOf(t, d.Tree), d.outcomes.now()
 	r, err := d.do(0,
 		mk("/a/s-", tiers.PersistentSequential),
 		tiers.Op{Kind: tiers.OpDelete, Path: "/a/old", Version: tiers.AnyVersion},
@@ -70,7 +70,7 @@ func TestFailedMultiLeavesNoTrace(t *testing.T) {
 			t.Errorf("result %d: %v, want %v", i, r.Results[i].Err, want)
 		}
 	}
-	d.origins[1], d.at = position{1, d.n - 1}, d.at-1 // the number and the time are used; all else must be as before
+	d.origins[1], d.at, d.outcomes = position{1, d.n - 1}, d.at-1, told // the number and the time are used, and the outcome is known; all else must be as before
 	if after := snapshotOf(t, d.Tree); !bytes.Equal(before, after) {
 		t.Error("a failed multi changed the tree")
 	}
