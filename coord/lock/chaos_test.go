@@ -59,6 +59,7 @@ type storm struct {
 	open    map[*lock.Held]func() // the grants that are not over. Guarded by mu
 	grants  int                   // guarded by mu
 	lost    int                   // guarded by mu
+	after   func()                // called at the end; nil: nothing more to look at
 }
 
 // claims acquires once, and says how its grant is recorded.
@@ -80,6 +81,9 @@ func inStorms(t *testing.T, seeds, least int, make func(s *storm) claims, empty 
 				lost.Add(int64(s.lost))
 				if s.grants < least {
 					t.Errorf("only %d grants", s.grants)
+				}
+				if s.after != nil {
+					s.after()
 				}
 				for _, p := range empty {
 					s.nothingLeft(t, p)

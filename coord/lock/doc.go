@@ -1,4 +1,4 @@
-// Package lock has the recipes for mutual exclusion: [Mutex], and beside it [RWMutex], [Semaphore] and [Lease].
+// Package lock has the recipes for mutual exclusion: [Mutex], and beside it [RWMutex], [Semaphore], [Lease] and [Election].
 //
 //	held, err := lock.New(node, "/locks/db/users/shards/00").Acquire(ctx)
 //	if err != nil {

@@ -179,3 +179,44 @@ func ExampleLease_Look() {
 		fmt.Printf("at %s, since %v\n", terms.Data, terms.Renewed)
 	}
 }
+
+func ExampleElection_Campaign() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	leading, err := lock.NewElection(node, "/locks/scheduler").Campaign(ctx, []byte("10.0.0.5:9090"))
+	if err != nil {
+		slog.Error("failed", "err", err)
+		return
+	}
+	defer leading.Resign(context.WithoutCancel(ctx))
+	if err := writeTo(leading.Context(), "schedule", leading.Token()); err != nil {
+		slog.Error("lost", "cause", context.Cause(leading.Context()))
+	}
+}
+
+func ExampleElection_Observe() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	for leader, err := range lock.NewElection(node, "/locks/scheduler").Observe(ctx) {
+		switch {
+		case err != nil:
+			slog.Error("failed", "err", err)
+		case leader.None():
+			fmt.Println("nobody schedules")
+		default:
+			fmt.Printf("ask %s\n", leader.Data)
+		}
+	}
+}
