@@ -23,6 +23,8 @@ type Config struct {
 	Ready func() error
 	// Backup answers /v1/backup. Nil: it is not offered.
 	Backup Backup
+	// Outcome answers /v1/outcome. Nil: it is not offered.
+	Outcome OutcomeFunc
 	// Logger hears of answers that could not be written. Nil: nobody.
 	Logger *slog.Logger
 }
@@ -54,6 +56,8 @@ func Handler(cfg Config) (http.Handler, error) {
 	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/backup", h.backup)
+	mux.HandleFunc("GET /v1/outcome", h.outcome)
+	mux.HandleFunc("POST /v1/outcome", h.outcome)
 	mux.HandleFunc("GET /commands", h.commandList)
 	mux.HandleFunc("GET /commands/{$}", h.commandList)
 	mux.HandleFunc("/commands/{name}", h.command)
@@ -75,7 +79,7 @@ func (h handler) text(w http.ResponseWriter, code int, body string) {
 }
 
 func (h handler) index(w http.ResponseWriter, _ *http.Request) {
-	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON\n/v1/backup  a backup of the replicated tree\n/commands   what ZooKeeper's AdminServer tells")
+	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON\n/v1/backup  a backup of the replicated tree\n/v1/outcome what became of a write\n/commands   what ZooKeeper's AdminServer tells")
 }
 
 func (h handler) healthz(w http.ResponseWriter, _ *http.Request) { h.text(w, http.StatusOK, "ok") }

@@ -306,10 +306,18 @@ func (c *conn) submit(s *slot, ops ...tiers.Op) error {
 	if !c.open(s) {
 		return errGone
 	}
-	p := c.srv.cfg.Tier.Submit(context.Background(), tiers.Txn{Session: c.session(), Caller: c.caller, Ops: ops})
+	p := c.srv.cfg.Tier.Submit(context.Background(), tiers.Txn{Session: c.session(), Request: requestOf(s.xid), Caller: c.caller, Ops: ops})
 	c.last = p
 	p.Then(func(r tiers.Receipt, err error) { c.answered(s, r, err) })
 	return nil
+}
+
+// requestOf lets people ask what became of a request, by its session and xid.
+func requestOf(xid int32) tiers.RequestID {
+	if xid <= 0 {
+		return 0 // those that the protocol has taken
+	}
+	return tiers.RequestID(xid)
 }
 
 // follow places a read behind what this connection asked before.

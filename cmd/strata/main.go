@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,7 +21,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	if err := root.ExecuteContext(context.Background()); err != nil {
+	var code exitCode
+	if err := root.ExecuteContext(context.Background()); errors.As(err, &code) {
+		return int(code)
+	} else if err != nil {
 		fmt.Fprintf(stderr, "strata: %s\n", oneLine(err))
 		return 1
 	}
@@ -46,6 +50,6 @@ Start one member with "strata serve" and point any ZooKeeper client at 127.0.0.1
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: see %q", err, c.CommandPath()+" --help")
 	})
-	root.AddCommand(newServe(), newBackup(), newVersion())
+	root.AddCommand(newServe(), newBackup(), newOutcome(), newVersion())
 	return root
 }
