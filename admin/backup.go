@@ -54,3 +54,58 @@ func (s *backupStream) Write(b []byte) (int, error) {
 
 // Backup writes a backup to w; stale: of what the member has, without asking the majority.
 type Backup func(ctx context.Context, w io.Writer, stale bool) error
+
+// confirmHeader must say what the request does, so that neither a slip nor a web page replaces the tree.
+const confirmHeader = "Strata-Confirm"
+
+// maxPause is for how long who sends a backup may pause.
+const maxPause = 30 * time.Second
+
+// Restored is the body of an answer to POST /v1/restore. Fields may be added.
+type Restored struct {
+	Zxid          string `json:"zxid"`           // of the tree since then, hexadecimal
+	BackupZxid    string `json:"backup_zxid"`    // that of the backup
+	Znodes        int    `json:"znodes"`         // in the backup
+	EndedSessions int    `json:"ended_sessions"` // that the tree knew
+}
+
+// Restore replaces the cluster's tree by a backup.
+type Restore func(ctx context.Context, backup io.Reader) (Restored, error)
+
+// restore answers POST /v1/restore with the header Strata-Confirm: restore; the body is the backup, of any size. What goes wrong is told in words, with 400 if
+// nobody was asked to do anything, else with 503.
+func (h handler) restore(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case h.cfg.Restore == nil:
+		h.text(w, http.StatusNotImplemented, "this member offers no restore")
+		return
+	case r.Header.Get(confirmHeader) != "restore":
+		h.text(w, http.StatusBadRequest, "a restore replaces the tree of the whole cluster: confirm it with the header "+confirmHeader+": restore")
+		return
+	}
+	done, err := h.cfg.Restore(r.Context(), &patient{r.Body, http.NewResponseController(w)})
+	if err != nil {
+		h.text(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	h.json(w, done)
+}
+
+// patient gives each piece of a request's body its time.
+type patient struct {
+	body    io.Reader
+	control *http.ResponseController
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	if err := p.control.SetReadDeadline(time.Now().Add(maxPause)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	n, err := p.body.Read(b)
+	if err != nil { // what follows is not about the body
+		if err := p.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			return n, err
+		}
+	}
+	return n, err
+}

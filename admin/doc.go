@@ -5,6 +5,7 @@
 //	GET /metrics    Prometheus
 //	GET /v1/status  the member's state as JSON, see [Status]
 //	GET /v1/backup  a backup of the replicated tree; ?stale=true: without asking the majority
+//	POST /v1/restore  the body, a backup, takes the tree's place; needs the header Strata-Confirm: restore; see [Restored]
 //
 // The package knows no tier: it is fed by the functions of [Config], and serves as well for a member that is embedded in a
 // program of yours.

@@ -25,6 +25,8 @@ type Config struct {
 	Backup Backup
 	// Outcome answers /v1/outcome. Nil: it is not offered.
 	Outcome OutcomeFunc
+	// Restore answers /v1/restore. Nil: it is not offered.
+	Restore Restore
 	// Logger hears of answers that could not be written. Nil: nobody.
 	Logger *slog.Logger
 }
@@ -58,6 +60,7 @@ func Handler(cfg Config) (http.Handler, error) {
 	mux.HandleFunc("GET /v1/backup", h.backup)
 	mux.HandleFunc("GET /v1/outcome", h.outcome)
 	mux.HandleFunc("POST /v1/outcome", h.outcome)
+	mux.HandleFunc("POST /v1/restore", h.restore)
 	mux.HandleFunc("GET /commands", h.commandList)
 	mux.HandleFunc("GET /commands/{$}", h.commandList)
 	mux.HandleFunc("/commands/{name}", h.command)
@@ -79,7 +82,7 @@ func (h handler) text(w http.ResponseWriter, code int, body string) {
 }
 
 func (h handler) index(w http.ResponseWriter, _ *http.Request) {
-	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON\n/v1/backup  a backup of the replicated tree\n/v1/outcome what became of a write\n/commands   what ZooKeeper's AdminServer tells")
+	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON\n/v1/backup  a backup of the replicated tree\n/v1/restore POST one, to put it in the tree's place\n/v1/outcome what became of a write\n/commands   what ZooKeeper's AdminServer tells")
 }
 
 func (h handler) healthz(w http.ResponseWriter, _ *http.Request) { h.text(w, http.StatusOK, "ok") }
@@ -100,11 +103,15 @@ func (h handler) status(w http.ResponseWriter, _ *http.Request) {
 	if s.Routes == nil {
 		s.Routes = []Route{}
 	}
+	h.json(w, s)
+}
+
+func (h handler) json(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	if err := e.Encode(s); err != nil {
+	if err := e.Encode(v); err != nil {
 		h.cfg.Logger.Debug("an admin answer was not written", "error", err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 const (
 	dirFormat  = 1
+	strongDir  = "strong" // of the strong tier
 	metaFile   = "strata.json"
 	lockFile   = "strata.lock"
 	aliveFile  = "alive"
@@ -56,7 +57,7 @@ type dirMeta struct {
 	Promised string `json:"promised,omitempty"`
 }
 
-// openDir reads who the directory belongs to, and locks it. Nothing is changed in one that is refused, and nothing is made of one that is
+// openDir, with an empty name for anyone's, reads who the directory belongs to, and locks it. Nothing is changed in one that is refused, and nothing is made of one that is
 // new: claim does that, when the member is sure to start.
 func openDir(path, name string) (*dataDir, error) {
 	d := &dataDir{path: path}
@@ -79,11 +80,19 @@ func openDir(path, name string) (*dataDir, error) {
 	return d, nil
 }
 
-// claim makes a new directory this member's, durably.
+// claim makes a new directory this member's, durably; another one is cleaned.
 func (d *dataDir) claim() error {
 	if !d.new {
-		return nil
+		return d.dropSpools()
 	}
+	if err := d.reserve(); err != nil {
+		return err
+	}
+	return d.save()
+}
+
+// reserve makes a new directory, and sees that nobody else does.
+func (d *dataDir) reserve() error {
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
 		return fmt.Errorf("coord: make data directory %s: %w", d.path, err)
 	}
@@ -93,7 +102,7 @@ func (d *dataDir) claim() error {
 	if _, err := os.Stat(filepath.Join(d.path, metaFile)); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("coord: %s: %w: another process has just begun to use it", d.path, ErrDirInUse)
 	}
-	return d.save()
+	return nil
 }
 
 func (d *dataDir) takeLock() error {
@@ -150,7 +159,7 @@ func (d *dataDir) inspect(entries []fs.DirEntry, name string) error {
 		return fmt.Errorf("coord: %s: %w: format %d is not known to this version: was it written by a newer one?", path, ErrCorruptDir, d.meta.Format)
 	case err != nil || len(identity) != 16 || d.meta.Name == "":
 		return fmt.Errorf("coord: %s: %w: name or identity is missing: put the file back from a backup, or start with an empty directory and let the cluster fill it", path, ErrCorruptDir)
-	case d.meta.Name != name:
+	case name != "" && d.meta.Name != name:
 		return fmt.Errorf("coord: %s: %w: it was made by member %q, and this one is called %q: use that name, or another directory", d.path, ErrOtherName, d.meta.Name, name)
 	}
 	return d.readAlive()

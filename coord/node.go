@@ -185,7 +185,7 @@ func (n *Node) openTiers() error {
 		return err
 	}
 	if n.strong, err = strong.Open(strong.Config{
-		Name: n.cfg.Name, Identity: id, Dir: filepath.Join(n.cfg.Dir, "strong"), Port: n.port, Advertise: n.cfg.Advertise,
+		Name: n.cfg.Name, Identity: id, Dir: filepath.Join(n.cfg.Dir, strongDir), Port: n.port, Advertise: n.cfg.Advertise,
 		Resolve: n.resolve, Logger: n.log.With("tier", "strong"),
 		TouchInterval: min(250*time.Millisecond, n.cfg.MinSessionTimeout/8),
 		ReapInterval:  n.cfg.ContainerCheckInterval, EnforceQuota: n.cfg.EnforceQuota,

@@ -30,11 +30,11 @@ var commands = map[string]func(s *Server, arg func(string) string) (Fields, erro
 	"monitor":                        fields((*Server).monitor),
 	"observer_connection_stat_reset": fields(func(*Server) Fields { return nil }), // members have no such figures of each other
 	"observers":                      fields((*Server).observers),
-	"restore":                        refused("restore is not offered by this command"),
+	"restore":                        refused("restore is not offered by this command: POST the backup to /v1/restore, or use strata restore"),
 	"ruok":                           fields(func(*Server) Fields { return nil }),
 	"server_stats":                   fields((*Server).serverStats),
 	"set_trace_mask":                 (*Server).traceMaskCommand,
-	"snapshot":                       refused("snapshot is not offered by this command"),
+	"snapshot":                       refused("snapshot is not offered by this command: GET /v1/backup, or use strata backup"),
 	"stat_reset":                     fields(func(s *Server) Fields { s.srst(nil); return nil }),
 	"stats":                          fields(func(s *Server) Fields { return append(s.serverStats(), s.connectionFields()...) }),
 	"system_properties":              fields(systemProperties),

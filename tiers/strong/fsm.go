@@ -49,31 +49,21 @@ func (t *Tier) apply(l *raft.Log, e *tree.Entry) {
 		if b.Origin == own && own.Member != 0 {
 			t.applyOwn(e.At, b)
 		} else {
-			t.applyForeign(e.At, b)
+			applyBatch(t.tree, e.At, b)
 		}
 	}
-	if len(e.Expire) > 0 {
-		t.tree.Expire(e.At, e.Expire)
-	}
-	if len(e.Reap) > 0 {
-		t.tree.Reap(e.At, e.Reap)
-	}
-	if len(e.Standings) > 0 {
-		t.tree.SetStandings(e.Standings)
-	}
-	if len(e.Config) > 0 {
-		t.tree.Configure(e.At, e.Config)
-	}
-	if len(e.Seal) > 0 {
-		t.tree.Seal(e.Seal)
-	}
-	if len(e.Key) > 0 {
-		t.tree.SetKey(e.Key)
-	}
+	applyRest(t.tree, e)
 	if r := e.Register; r != nil {
 		if n := t.tree.Register(r.Name, r.Identity); r.Name == t.cfg.Name && r.Identity == t.cfg.Identity {
 			t.registered(n)
 		}
+	}
+	if e.Stage != nil {
+		t.applyStage(e.At, e.Stage)
+	}
+	if e.TermStart != nil {
+		t.tree.StartTerm()
+		t.restores.tell(nil, stepDone{lost: true})
 	}
 	if s := e.TermStart; s != nil && s.Member == t.cfg.Name {
 		t.lead.started(l.Term)
@@ -82,9 +72,32 @@ func (t *Tier) apply(l *raft.Log, e *tree.Entry) {
 	}
 }
 
-func (t *Tier) applyForeign(at int64, b *tree.Batch) {
+// applyRest applies what no member waits for.
+func applyRest(t *tree.Tree, e *tree.Entry) {
+	if len(e.Expire) > 0 {
+		t.Expire(e.At, e.Expire)
+	}
+	if len(e.Reap) > 0 {
+		t.Reap(e.At, e.Reap)
+	}
+	if len(e.Standings) > 0 {
+		t.SetStandings(e.Standings)
+	}
+	if len(e.Config) > 0 {
+		t.Configure(e.At, e.Config)
+	}
+	if len(e.Seal) > 0 {
+		t.Seal(e.Seal)
+	}
+	if len(e.Key) > 0 {
+		t.SetKey(e.Key)
+	}
+}
+
+// applyBatch applies what another member sent.
+func applyBatch(t *tree.Tree, at int64, b *tree.Batch) {
 	for i := range b.Txns {
-		if _, err := t.tree.Apply(at, b.Origin, b.First+uint64(i), &b.Txns[i]); errors.Is(err, tree.ErrGap) || errors.Is(err, tree.ErrOldIncarnation) {
+		if _, err := t.Apply(at, b.Origin, b.First+uint64(i), &b.Txns[i]); errors.Is(err, tree.ErrGap) || errors.Is(err, tree.ErrOldIncarnation) {
 			return
 		}
 	}
@@ -154,6 +167,9 @@ func completeReads(fs []*follower, as []answer) {
 
 // Snapshot is O(1): the tree goes on while Persist streams the state of this moment.
 func (t fsm) Snapshot() (raft.FSMSnapshot, error) {
+	if t.tree.Staging() {
+		return nil, errors.New("strong: no snapshot is taken while a backup is being restored: later")
+	}
 	s, err := t.tree.Snapshot()
 	if err != nil {
 		return nil, fmt.Errorf("strong: take a snapshot: %w", err)

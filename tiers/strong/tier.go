@@ -47,6 +47,7 @@ type Tier struct {
 	beats    *beats
 	mode     *mode
 	detector *detector
+	restores *restores
 
 	number    atomic.Uint32 // this member's number; 0 until registered
 	hasNumber chan struct{} // closed when number is set
@@ -94,7 +95,7 @@ func Open(cfg Config) (*Tier, error) {
 	t := &Tier{
 		cfg: cfg, log: cfg.Logger, stores: stores,
 		tree: tree.New(), outbox: newOutbox(cfg.flaw), proposer: newProposer(), rounds: newRounds(),
-		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), detector: newDetector(cfg.Heartbeat, cfg.MaxHeartbeat, time.Now()), hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
+		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), detector: newDetector(cfg.Heartbeat, cfg.MaxHeartbeat, time.Now()), restores: new(restores), hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
 		figures: Figures{LastProposal: -1, MinProposal: -1, MaxProposal: -1},
 	}
 	t.tree.Plant(cfg.flaw.tree())

@@ -24,7 +24,8 @@ func full() *Entry {
 		At: -5, Key: []byte("k"), Register: &Registration{"m", [16]byte{3}}, TermStart: &TermStart{"m"},
 		Expire: []Expiry{{-9, 1 << 40}, {1, 2}}, Reap: []Reaping{{"/c", 1 << 40}, {}}, EnforceQuota: true,
 		Standings: []Standing{{1 << 31, RankRemoved}, {}}, Config: []byte("server.1="),
-		Seal: []Sealing{{Write: tiers.WriteID{Member: 1 << 31, Incarnation: math.MaxUint32, Number: 1 << 63}}, {Session: -1, Request: 1 << 63}},
+		Seal:  []Sealing{{Write: tiers.WriteID{Member: 1 << 31, Incarnation: math.MaxUint32, Number: 1 << 63}}, {Session: -1, Request: 1 << 63}},
+		Stage: &Stage{ID: [16]byte{7}, Step: 3, Data: []byte("chunks"), Last: true},
 		Batches: []Batch{{Origin: here}, {Origin: Origin{1 << 31, math.MaxUint32}, First: 1 << 63, Txns: []tiers.Txn{{}, {
 			Session: -1, Request: 1 << 63, Caller: []tiers.Identity{alice, {}},
 			Ops: []tiers.Op{
@@ -165,7 +166,7 @@ func entryValue(e *Entry) any {
 	for _, x := range e.Seal {
 		seals = append(seals, []any{uint64(x.Write.Member), uint64(x.Write.Incarnation), x.Write.Number, int64(x.Session), uint64(x.Request)})
 	}
-	return []any{e.At, batches, []any{e.TermStart.Member}, []any{e.Register.Name, e.Register.Identity[:]}, e.Key, expire, reap, uint64(1), standings, e.Config, seals}
+	return []any{e.At, batches, []any{e.TermStart.Member}, []any{e.Register.Name, e.Register.Identity[:]}, e.Key, expire, reap, uint64(1), standings, e.Config, seals, []any{e.Stage.ID[:], e.Stage.Step, e.Stage.Data, uint64(1)}}
 }
 
 func batchValue(b *Batch) any {

@@ -26,6 +26,7 @@ type Entry struct {
 	Standings    []Standing
 	Config       []byte // lines of the members for ConfigPath, without that of the version
 	Seal         []Sealing
+	Stage        *Stage
 }
 
 // Batch is txns of one origin: Txns[i] has the number First+i.
@@ -66,6 +67,7 @@ const (
 	standingsField
 	configField
 	sealField
+	stageField
 )
 
 // The least bytes that one takes, encoded: no array is believed to be longer than its bytes allow.
@@ -113,6 +115,8 @@ func AppendEntry(b []byte, e *Entry) []byte {
 	b = append(b, entryVersion, 0, 0, 0, 0)
 	fields := leastFields
 	switch {
+	case e.Stage != nil:
+		fields = stageField
 	case len(e.Seal) > 0:
 		fields = sealField
 	case len(e.Config) > 0:
@@ -173,10 +177,13 @@ func AppendEntry(b []byte, e *Entry) []byte {
 			b = appendUint(appendInt(appendUint(b, x.Write.Number), int64(x.Session)), uint64(x.Request))
 		}
 	}
+	if fields >= stageField {
+		b = appendStage(b, e.Stage)
+	}
 	return seal(b, start)
 }
 
-// DecodeEntry reads an entry. Its Data, Key and Config share b's memory: b must not change while the entry is used. Errors: ErrVersion,
+// DecodeEntry reads an entry. Its Data, Key, Config and Stage share b's memory: b must not change while the entry is used. Errors: ErrVersion,
 // ErrChecksum, malformed msgpack.
 func DecodeEntry(b []byte) (*Entry, error) {
 	r, err := unseal(b)
@@ -213,7 +220,7 @@ func DecodeBatch(b []byte) (*Batch, error) {
 
 func (r *reader) entry(e *Entry) {
 	fields := r.array(1)
-	if r.err == nil && (fields < leastFields || fields > sealField) {
+	if r.err == nil && (fields < leastFields || fields > stageField) {
 		r.fail("another number of fields")
 	}
 	e.At = r.int()
@@ -278,6 +285,9 @@ func (r *reader) entry(e *Entry) {
 			r.fields(5)
 			e.Seal[i] = Sealing{tiers.WriteID{Member: r.uint32(), Incarnation: r.uint32(), Number: r.uint()}, tiers.SessionID(r.int()), tiers.RequestID(r.uint())}
 		}
+	}
+	if fields >= stageField && r.err == nil {
+		e.Stage = r.stage()
 	}
 }
 

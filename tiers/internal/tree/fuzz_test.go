@@ -22,7 +22,7 @@ func few() *Entry {
 }
 
 func FuzzDecodeEntry(f *testing.F) {
-	for _, e := range []*Entry{few(), {}, {At: 1, Batches: few().Batches}, {TermStart: &TermStart{"m"}}, {Reap: few().Reap}, {EnforceQuota: true}, {Standings: few().Standings}, {Config: few().Config}} {
+	for _, e := range []*Entry{few(), {}, {At: 1, Batches: few().Batches}, {TermStart: &TermStart{"m"}}, {Reap: few().Reap}, {EnforceQuota: true}, {Standings: few().Standings}, {Config: few().Config}, {Stage: few().Stage}, {Stage: &Stage{Drop: true}}} {
 		raw := AppendEntry(nil, e)
 		f.Add(raw, false)
 		f.Add(raw[headerSize:], true)

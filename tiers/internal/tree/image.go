@@ -27,3 +27,10 @@ func (im *Image) At() int64 { return im.l.at }
 
 // Stats counts what the image holds.
 func (im *Image) Stats() Stats { return im.l.Stats() }
+
+// Tree is a tree with the image's state. The image is its: it can't be used any more.
+func (im *Image) Tree() *Tree {
+	t := New()
+	t.content = im.l.content
+	return t
+}

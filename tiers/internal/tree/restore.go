@@ -28,6 +28,7 @@ func (t *Tree) Restore(r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("tree: restore: %w", err)
 	}
+	t.drop()
 	t.mu.Lock()
 	old := t.content
 	t.content = fresh.l.content
@@ -50,20 +51,14 @@ func (t *Tree) Restore(r io.Reader) error {
 type loader struct {
 	Tree
 	headed bool // the head was read
+	begun  bool // by feed: the magic was read
+	done   bool // by feed: the last record was read
 	tally  tally
 }
 
 func (l *loader) load(r io.Reader) error {
-	magic := make([]byte, len(snapshotMagic))
-	if _, err := io.ReadFull(r, magic); err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	last := len(magic) - 1
-	switch {
-	case string(magic[:last]) != snapshotMagic[:last]:
-		return fmt.Errorf("%w: it does not begin like one", ErrCorrupt)
-	case magic[last] != snapshotMagic[last]:
-		return fmt.Errorf("%w: %d of a snapshot", ErrVersion, magic[last])
+	if err := readMagic(r); err != nil {
+		return err
 	}
 	for done := false; !done; {
 		payload, err := readChunk(r)
@@ -75,6 +70,21 @@ func (l *loader) load(r io.Reader) error {
 		}
 	}
 	return l.connect()
+}
+
+func readMagic(r io.Reader) error {
+	magic := make([]byte, len(snapshotMagic))
+	if _, err := io.ReadFull(r, magic); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	last := len(magic) - 1
+	switch {
+	case string(magic[:last]) != snapshotMagic[:last]:
+		return fmt.Errorf("%w: it does not begin like one", ErrCorrupt)
+	case magic[last] != snapshotMagic[last]:
+		return fmt.Errorf("%w: %d of a snapshot", ErrVersion, magic[last])
+	}
+	return nil
 }
 
 // atEnd tells whether nothing follows.

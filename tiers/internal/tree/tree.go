@@ -1,7 +1,7 @@
 // Package tree is the deterministic state machine of the replicated tiers: znodes, sessions, and who has sent what.
 //
 // It has no clock, no randomness and no I/O: the same calls in the same order give the same state on every member, and the same
-// snapshot bytes. One goroutine, the applier, calls Apply, Expire, Reap, Register, SetStandings, Configure, SetKey and Restore; any number read, and
+// snapshot bytes. One goroutine, the applier, calls Apply, Expire, Reap, Register, SetStandings, Configure, SetKey, Stage, StartTerm and Restore; any number read, and
 // take snapshots. A change and the events it fires are one step for readers, so a watch armed by a read sees every change after that read and
 // none before it.
 package tree
@@ -47,6 +47,9 @@ type Tree struct {
 	onEnd    []func(tiers.SessionID) // set before the first Apply
 	onMove   []func(SessionInfo)     // set before the first Apply
 	onExcess []func(Excess)          // set before the first Apply
+
+	staging *staging // the state that is to take the place of this one; nil: there is none. Owned by the applier
+	staged  atomic.Bool
 
 	snapshotting atomic.Bool // a Snapshot is not released yet
 
@@ -124,6 +127,13 @@ func (t *Tree) Zxid() tiers.Zxid {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.zxid
+}
+
+// At is the latest time of an entry, milliseconds since the Unix epoch; 0 for none.
+func (t *Tree) At() int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.at
 }
 
 // Key is the cluster's secret; nil before SetKey. The caller must not change it.
