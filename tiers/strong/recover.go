@@ -50,7 +50,7 @@ func Recover(dir string, a Alone, dry bool) (_ Remains, zxid tiers.Zxid, err err
 	}
 	stores, err := openStores(&Config{Dir: dir, Logger: a.Logger})
 	if err != nil {
-		return Remains{}, 0, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return Remains{}, 0, err
 	}
 	defer func() { err = errors.Join(err, stores.close()) }()
 	if err := stores.checkReach(dir); err != nil {
