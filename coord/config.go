@@ -80,6 +80,12 @@ type Config struct {
 	// it. Default 200ms, and ten Heartbeats. Give all members the same.
 	Heartbeat, MaxHeartbeat time.Duration
 
+	// DiskDeadline is how long a write to the log may take before a leader lets another member lead. Default 5/2 of Heartbeat; at least Heartbeat.
+	DiskDeadline time.Duration
+	// DiskReserve is how much of the disk under Dir is kept back, in bytes: while the disks of a majority have less room, writes fail with
+	// tiers.ErrNoSpace, but for deletes and the ends of sessions. Default 64 MiB, or a twentieth of a smaller disk.
+	DiskReserve uint64
+
 	// ContainerCheckInterval is how often the leader looks for containers without children and TTL znodes whose time is over, down to
 	// tens of milliseconds. Default 60s. It is the leader's that counts: give all members the same.
 	ContainerCheckInterval time.Duration
@@ -117,6 +123,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("coord: Config.Role %q: a member is a %s or a %s", c.Role, Voter, Replica)
 	case c.Heartbeat < 0 || c.Heartbeat > 0 && c.Heartbeat < minHeartbeat:
 		return fmt.Errorf("coord: Config.Heartbeat is %v: want at least %v, or 0 for the default", c.Heartbeat, minHeartbeat)
+	case c.DiskDeadline < 0 || c.DiskDeadline > 0 && c.DiskDeadline < max(c.Heartbeat, minHeartbeat):
+		return fmt.Errorf("coord: Config.DiskDeadline is %v: want at least Heartbeat, or 0 for the default", c.DiskDeadline)
 	case c.MaxHeartbeat < 0 || c.MaxHeartbeat > 0 && c.MaxHeartbeat < c.Heartbeat:
 		return fmt.Errorf("coord: Config.MaxHeartbeat is %v: want at least Heartbeat, %v, or 0 for the default", c.MaxHeartbeat, c.Heartbeat)
 	case c.ContainerCheckInterval < 0:

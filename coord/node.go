@@ -190,6 +190,7 @@ func (n *Node) openTiers() error {
 		TouchInterval: min(250*time.Millisecond, n.cfg.MinSessionTimeout/8),
 		ReapInterval:  n.cfg.ContainerCheckInterval, EnforceQuota: n.cfg.EnforceQuota,
 		MaxTxn: n.cfg.MaxTxn, Heartbeat: n.cfg.Heartbeat, MaxHeartbeat: n.cfg.MaxHeartbeat,
+		DiskDeadline: n.cfg.DiskDeadline, DiskReserve: n.cfg.DiskReserve,
 	}); err != nil {
 		return err
 	}

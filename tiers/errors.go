@@ -29,6 +29,8 @@ var (
 
 	// ErrUnavailable: the tier can't answer now (no majority is reachable, say) and nothing was done; trying again later may work.
 	ErrUnavailable = errors.New("not available now")
+	// ErrNoSpace: the disks of a majority are nearly full; what takes no room, and reads, go on. It comes with ErrUnavailable: nothing was done.
+	ErrNoSpace = errors.New("no space left on disk")
 	// ErrUnknownOutcome: no answer came in time; the txn may or may not apply. See [UnknownOutcomeError].
 	ErrUnknownOutcome = errors.New("outcome unknown")
 	// ErrStale: this member's state is older than the route allows, or of unknown age. See [StaleError].

@@ -27,6 +27,7 @@ var codes = []struct {
 	code jute.Code
 }{
 	{tiers.ErrUnknownOutcome, jute.CodeConnectionLoss},
+	{tiers.ErrNoSpace, jute.CodeSystemError},
 	{tiers.ErrUnavailable, jute.CodeConnectionLoss},
 	{tiers.ErrStale, jute.CodeConnectionLoss},
 	{tiers.ErrClosed, jute.CodeConnectionLoss},

@@ -146,7 +146,8 @@ func (v *server) coordConfig() coord.Config {
 	c := coord.Config{
 		Name: s.name, Dir: s.dataDir, Bind: s.bind, Join: s.join, BootstrapExpect: s.bootstrapExpect, Role: coord.Role(s.role),
 		Tick: s.tick, MinSessionTimeout: s.minSession, MaxSessionTimeout: s.maxSession,
-		Heartbeat: s.heartbeat, MaxHeartbeat: s.maxHeartbeat, ContainerCheckInterval: s.containerCheck, EnforceQuota: s.enforceQuota, MaxTxn: 2 * s.maxFrame, Logger: v.log,
+		Heartbeat: s.heartbeat, MaxHeartbeat: s.maxHeartbeat, DiskDeadline: s.diskDeadline, DiskReserve: uint64(s.diskReserve),
+		ContainerCheckInterval: s.containerCheck, EnforceQuota: s.enforceQuota, MaxTxn: 2 * s.maxFrame, Logger: v.log,
 	}
 	switch {
 	case s.zkAdvertise != "":

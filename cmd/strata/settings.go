@@ -32,6 +32,8 @@ type settings struct {
 	maxSession      time.Duration // 0: twenty ticks
 	heartbeat       time.Duration
 	maxHeartbeat    time.Duration // 0: ten heartbeats
+	diskDeadline    time.Duration // 0: 5/2 heartbeats
+	diskReserve     int64         // bytes; 0: the default
 	containerCheck  time.Duration
 	enforceQuota    bool
 	maxFrame        int
@@ -68,6 +70,8 @@ func (s *settings) register(f *pflag.FlagSet) {
 	f.DurationVar(&s.maxSession, "max-session-timeout", 0, "longest session timeout that a client may negotiate, a `DURATION` (default: 20 ticks)")
 	f.DurationVar(&s.heartbeat, "heartbeat", 200*time.Millisecond, "a leader that hangs is replaced after 3/2 of this `DURATION`, one that has ended at once")
 	f.DurationVar(&s.maxHeartbeat, "max-heartbeat", 0, "to what long round trips between members may stretch that, a `DURATION` (default: 10 heartbeats)")
+	f.DurationVar(&s.diskDeadline, "disk-deadline", 0, "a leader whose write to the log takes longer than this `DURATION` lets another member lead (default: 5/2 heartbeats)")
+	f.Int64Var(&s.diskReserve, "disk-reserve", 0, "how much of the disk is kept back, `BYTES`: with less room on a majority, clients' writes are refused\n(default: 64 MiB, or a twentieth of a smaller disk)")
 	f.DurationVar(&s.containerCheck, "container-check-interval", time.Minute, "how often containers without children and TTL znodes whose time is over are deleted, a `DURATION`")
 	f.BoolVar(&s.enforceQuota, "enforce-quota", false, "refuse writes beyond the hard limits of quotas; without it they are logged, as beyond soft limits")
 	f.IntVar(&s.maxFrame, "max-frame", 1048575, "longest request of a ZooKeeper client, `BYTES` (jute.maxbuffer); at most 16 MiB")
@@ -127,6 +131,10 @@ func (s *settings) complete() error {
 		return fmt.Errorf("--heartbeat %v: want at least 20ms, which the scheduler of a busy machine can keep", s.heartbeat)
 	case s.maxHeartbeat != 0 && s.maxHeartbeat < s.heartbeat:
 		return fmt.Errorf("--max-heartbeat %v: want at least --heartbeat, %v", s.maxHeartbeat, s.heartbeat)
+	case s.diskDeadline != 0 && s.diskDeadline < s.heartbeat:
+		return fmt.Errorf("--disk-deadline %v: want at least --heartbeat, %v", s.diskDeadline, s.heartbeat)
+	case s.diskReserve < 0:
+		return fmt.Errorf("--disk-reserve %d: want a number of bytes, 0 for the default", s.diskReserve)
 	case s.containerCheck <= 0:
 		return fmt.Errorf("--container-check-interval %v: must be positive", s.containerCheck)
 	case s.minSession < 0 || s.minSession > s.maxSession:

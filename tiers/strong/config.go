@@ -66,6 +66,11 @@ type Config struct {
 	// Default 5/2 of Heartbeat.
 	DiskDeadline time.Duration
 
+	// DiskReserve is how much of the disk is kept back, in bytes: see space. Default 64 MiB, or a twentieth of a smaller disk.
+	DiskReserve uint64
+	// Space tells how much room the disk has, and its size, in bytes. Default: that of the file system of Dir; without Dir, it is not known.
+	Space func() (free, total uint64, err error)
+
 	// Clock is the wall clock, default time.Now: what Stats tell, and what the ends of TTL znodes are counted by. Timers don't depend on it.
 	Clock func() time.Time
 
@@ -104,6 +109,14 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Advertise == "" {
 		c.Advertise = c.Port.Addr().String()
+	}
+	if c.Space == nil {
+		c.Space = func() (free, total uint64, err error) {
+			if c.Dir == "" {
+				return 0, 0, errors.ErrUnsupported
+			}
+			return statfs(c.Dir)
+		}
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now

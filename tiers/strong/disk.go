@@ -27,6 +27,7 @@ type disk struct {
 	mu      sync.Mutex
 	flights map[*flight]struct{} // guarded by mu; the writes under way, those that nobody waits for any more too
 	failed  *DiskError           // guarded by mu; what the last write that ended failed with, nil if it did not
+	at      time.Time            // guarded by mu; when it did
 }
 
 // flight is one write under way.
@@ -137,12 +138,12 @@ func (d *disk) ended(f *flight, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.flights, f)
-	if f.what == ofSnapshot { // no acknowledgement rests on it, and raft tries again
+	if !f.counts() {
 		return
 	}
 	d.failed = nil
 	if err != nil && !errors.Is(err, errSkipped) {
-		d.failed = &DiskError{What: f.what, Err: err}
+		d.failed, d.at = &DiskError{What: f.what, Err: err}, time.Now()
 	}
 }
 
@@ -151,8 +152,12 @@ const (
 	ofLog      = "the log"
 	ofStable   = "the stable store"
 	ofSnapshot = "a snapshot"
+	ofRoom     = "nothing" // it is asked for its room
 	ofAll      = "the stores, to close them,"
 )
+
+// counts tells whether it matters when it hangs or fails: no acknowledgement rests on a snapshot, and raft tries again.
+func (f *flight) counts() bool { return f.what != ofSnapshot && f.what != ofRoom }
 
 // errSkipped is the end of a write that was given up before it began.
 var errSkipped = errors.New("given up before it began")
@@ -164,7 +169,7 @@ func (d *disk) trouble() error {
 	now := time.Now()
 	var oldest *flight
 	for f := range d.flights {
-		if f.what != ofSnapshot && now.Sub(f.begun) > d.deadline && (oldest == nil || f.begun.Before(oldest.begun)) {
+		if f.counts() && now.Sub(f.begun) > d.deadline && (oldest == nil || f.begun.Before(oldest.begun)) {
 			oldest = f
 		}
 	}
@@ -177,17 +182,21 @@ func (d *disk) trouble() error {
 	return nil
 }
 
+// unfit is why this member should not lead: trouble, but not for long after the last write that failed, as those who don't lead may have nothing to write.
+func (d *disk) unfit() error {
+	err := d.trouble()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil && err == error(d.failed) && time.Since(d.at) > 4*d.deadline {
+		return nil
+	}
+	return err
+}
+
 // close lets go of what waits, after the deadline.
 func (d *disk) close() { d.once.Do(func() { close(d.closing) }) }
 
-// idle tells that no write is under way.
-func (d *disk) idle() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.flights) == 0
-}
-
-// watchDisk says when trouble begins and ends. While writes fail and nothing else is to be written, probe finds out whether they still do.
+// watchDisk says when trouble begins and ends.
 func (t *Tier) watchDisk(ctx context.Context) {
 	tick := time.NewTicker(t.disk.deadline / 2)
 	defer tick.Stop()
@@ -207,11 +216,6 @@ func (t *Tier) watchDisk(ctx context.Context) {
 			t.log.Info("the disk is back", "after", time.Since(since).Round(time.Millisecond))
 			since = time.Time{}
 		}
-		if err != nil && t.disk.idle() {
-			if err := t.raftLog.probe(); err != nil {
-				t.log.Debug("the disk still fails", "err", err)
-			}
-		}
 	}
 }
 
@@ -223,5 +227,5 @@ func (t *Tier) diskTrouble() string {
 	if err := t.disk.trouble(); err != nil {
 		return err.Error()
 	}
-	return ""
+	return t.space.shortOfRoom()
 }

@@ -116,11 +116,6 @@ func (l *logStore) DeleteRange(from, to uint64) error {
 	return l.write(false, func(s raft.LogStore) error { return s.DeleteRange(from, to) })
 }
 
-// probe finds out whether the log can be used again, without a change of it.
-func (l *logStore) probe() error {
-	return l.write(true, func(raft.LogStore) error { return nil })
-}
-
 // write runs f on a store that can be used.
 func (l *logStore) write(bounded bool, f func(raft.LogStore) error) error {
 	return l.disk.do(ofLog, bounded, func(at *flight) error {

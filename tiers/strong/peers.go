@@ -26,7 +26,7 @@ const (
 	methodRegister                  // a registration; answered when it is in the leader's tree
 	methodStatus                    // a PeerStatus
 	methodBeat                      // a beat; the empty answer says that it was seen
-	methodLeads                     // 8 bytes: the term in which the asked member leads, or 0
+	methodLeads                     // a room; 8 bytes, the term in which the asked member leads, or 0, and why clients are refused for want of room
 	methodHold                      // answered, without content, when the asked member does not lead any more, or after a while
 	methodCanvass                   // a canvassed
 	methodSeal                      // a sealing for the leader; the empty answer says that it is applied there
@@ -48,7 +48,7 @@ type PeerStatus struct {
 	Term      uint64
 	LastIndex uint64
 	Applied   uint64
-	Disk      string // what is wrong with its disk; empty: nothing
+	Disk      string // why it should not lead: what is wrong with its disk; empty: nothing
 }
 
 // peers are the warm connections to the other members.
@@ -143,8 +143,8 @@ func (t *Tier) methods() map[byte]peernet.Method {
 		methodBeat: {Handle: func(ctx context.Context, _ net.Addr, body []byte) ([]byte, error) {
 			return nil, t.handleBeat(ctx, body)
 		}},
-		methodLeads: {Ordered: true, Handle: func(context.Context, net.Addr, []byte) ([]byte, error) {
-			return t.handleLeads(), nil
+		methodLeads: {Ordered: true, Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) {
+			return t.handleLeads(body)
 		}},
 		methodHold: {Handle: func(ctx context.Context, _ net.Addr, _ []byte) ([]byte, error) {
 			t.handleHold(ctx)

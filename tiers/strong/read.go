@@ -15,7 +15,7 @@ func (t *Tier) Contract(string) tiers.Contract {
 	}
 }
 
-// Submit queues txn. One that is wrong by itself is refused at once, and takes no place in the log. Errors besides those of its ops: ErrTooLarge, ErrUnavailable, ErrUnknownOutcome, ErrClosed.
+// Submit queues txn. One that is wrong by itself is refused at once, and takes no place in the log. Errors besides those of its ops: ErrTooLarge, ErrUnavailable, ErrNoSpace, ErrUnknownOutcome, ErrClosed.
 func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
 	size := txnSize(&txn)
 	if size > t.cfg.MaxTxn {
@@ -23,6 +23,9 @@ func (t *Tier) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
 	}
 	now := time.Now()
 	if err := t.refuse(now); err != nil {
+		return tiers.Completed(tiers.Receipt{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "submit", Path: firstPath(&txn), Err: err})
+	}
+	if err := t.noRoom(&txn); err != nil {
 		return tiers.Completed(tiers.Receipt{Zxid: t.tree.Zxid()}, &tiers.OpError{Op: "submit", Path: firstPath(&txn), Err: err})
 	}
 	if r, err := t.tree.Refusal(t.origin(), &txn, false); err != nil {

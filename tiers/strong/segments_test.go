@@ -251,6 +251,7 @@ func TestFullSegmentWithoutTheNext(t *testing.T) {
 		<-time.After(time.Millisecond) // the next segment is made in the background
 	}
 	next, _, _ := d.tail()
+	_, _, _, last = d.tailOf(before)
 	for _, file := range []bool{true, false} { // the file of the next segment is there, and isn't
 		d.rewind(before)
 		if !file {
@@ -265,7 +266,7 @@ func TestFullSegmentWithoutTheNext(t *testing.T) {
 	}
 	// The write that fills the segment is torn itself.
 	d.rewind(before)
-	path, b, end := d.tailOf(before)
+	path, b, end, _ := d.tailOf(before)
 	for at := end - 8; at > end-600; at -= 64 {
 		torn := bytes.Clone(b)
 		clear(torn[at:end])
@@ -281,7 +282,7 @@ func TestFullSegmentWithoutTheNext(t *testing.T) {
 }
 
 // tailOf is the last segment of a state.
-func (d *logDir) tailOf(s types.PersistentState) (path string, b []byte, end int) {
+func (d *logDir) tailOf(s types.PersistentState) (path string, b []byte, end int, last uint64) {
 	d.t.Helper()
 	info := s.Segments[len(s.Segments)-1]
 	path = filepath.Join(d.dir, fmt.Sprintf("%020d-%016x.wal", info.BaseIndex, info.ID))
@@ -293,7 +294,7 @@ func (d *logDir) tailOf(s types.PersistentState) (path string, b []byte, end int
 	if err != nil || scan.index == 0 {
 		d.t.Fatalf("%+v, %v", scan, err)
 	}
-	return path, b, scan.end
+	return path, b, scan.end, info.BaseIndex + scan.entries - 1
 }
 
 // FuzzScanSegment: whatever a segment holds, reading it ends, and it claims nothing beyond its end.

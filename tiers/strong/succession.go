@@ -75,7 +75,7 @@ func (t *Tier) succeed(ctx context.Context) {
 		t.lookAtLeader()
 		t.stretchTimers()
 		now := time.Now()
-		if t.raft.State() != raft.Follower || now.Before(next) || busy.Load() || t.disk.trouble() != nil {
+		if t.raft.State() != raft.Follower || now.Before(next) || busy.Load() || t.disk.unfit() != nil {
 			continue
 		}
 		gone, why := t.detector.gone(now)
@@ -134,8 +134,11 @@ func (t *Tier) lookAtLeader() {
 }
 
 func (t *Tier) askLeader(e epoch, sent time.Time, then func()) {
-	t.peers.get(e.leader).Go(methodLeads, nil, func(b []byte, err error) {
-		leads := len(b) == 8 && binary.BigEndian.Uint64(b) == e.term
+	t.peers.get(e.leader).Go(methodLeads, t.space.report(), func(b []byte, err error) {
+		leads := len(b) >= 8 && binary.BigEndian.Uint64(b) == e.term
+		if leads {
+			t.space.told(string(b[8:]))
+		}
 		t.detector.answered(e, sent, time.Now(), leads, errors.Is(err, syscall.ECONNREFUSED), err)
 		then()
 	})
@@ -180,13 +183,16 @@ func (t *Tier) handleHold(ctx context.Context) {
 	}
 }
 
-// handleLeads answers askLeader: the term in which this member leads and could serve, or 0.
-func (t *Tier) handleLeads() []byte {
+// handleLeads answers askLeader: the term in which this member leads and could serve, or 0; and why clients are refused for want of room.
+func (t *Tier) handleLeads(report []byte) ([]byte, error) {
+	if err := t.space.hear(report); err != nil {
+		return nil, err
+	}
 	var term uint64
 	if t.raft.State() == raft.Leader {
 		term = t.raft.CurrentTerm()
 	}
-	return binary.BigEndian.AppendUint64(nil, term)
+	return append(binary.BigEndian.AppendUint64(nil, term), t.space.word()...), nil
 }
 
 // canvass asks the other voters but the leader, and has the best one stand when a majority finds the leader gone.
@@ -263,7 +269,7 @@ func (t *Tier) canvass(ctx context.Context, others []string, why string) (electe
 // view is what this member has to say in a canvass.
 func (t *Tier) view(gone bool) canvassed {
 	state := t.raft.State()
-	c := canvassed{Term: t.raft.CurrentTerm(), Gone: gone && state != raft.Leader, Stands: state == raft.Candidate, Unfit: t.disk.trouble() != nil, LastIndex: t.raft.LastIndex()}
+	c := canvassed{Term: t.raft.CurrentTerm(), Gone: gone && state != raft.Leader, Stands: state == raft.Candidate, Unfit: t.disk.unfit() != nil, LastIndex: t.raft.LastIndex()}
 	c.LastTerm, _ = strconv.ParseUint(t.raft.Stats()["last_log_term"], 10, 64)
 	return c
 }
@@ -299,7 +305,7 @@ func (t *Tier) handleStand(ctx context.Context, body []byte) error {
 	if _, self := t.voters(); !self {
 		return errors.New("no voter")
 	}
-	if err := t.disk.trouble(); err != nil {
+	if err := t.disk.unfit(); err != nil {
 		return err
 	}
 	return t.stand(ctx, binary.BigEndian.Uint64(body))

@@ -30,6 +30,7 @@ type Tier struct {
 	started   chan struct{} // raft's apply goroutine waits for it
 	transport *transport
 	disk      *disk
+	space     *space
 	raftLog   *logStore
 	stable    stableStore
 	server    *peernet.Server
@@ -95,7 +96,8 @@ func Open(cfg Config) (*Tier, error) {
 	t := &Tier{
 		cfg: cfg, log: cfg.Logger, stores: stores,
 		tree: tree.New(), outbox: newOutbox(cfg.flaw), proposer: newProposer(), rounds: newRounds(),
-		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), detector: newDetector(cfg.Heartbeat, cfg.MaxHeartbeat, time.Now()), restores: new(restores), hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
+		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), detector: newDetector(cfg.Heartbeat, cfg.MaxHeartbeat, time.Now()), restores: new(restores),
+		space: &space{reserve: cfg.DiskReserve, members: make(map[string]roomReport)}, hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
 		figures: Figures{LastProposal: -1, MinProposal: -1, MaxProposal: -1},
 	}
 	t.tree.Plant(cfg.flaw.tree())
@@ -127,7 +129,7 @@ func Open(cfg Config) (*Tier, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.stop = cancel
 	for _, f := range []func(context.Context){
-		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.reap, t.janitor, t.stayFresh, t.watchMode, t.beat, t.succeed, t.watchDisk, t.keepReach,
+		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.reap, t.janitor, t.stayFresh, t.watchMode, t.beat, t.succeed, t.watchDisk, t.watchSpace, t.keepReach,
 	} {
 		t.work.Go(func() { f(ctx) })
 	}
@@ -149,7 +151,7 @@ func (t *Tier) startRaft() error {
 		MaxPool:               3,
 		Timeout:               10 * time.Second,
 		Logger:                rc.Logger.Named("transport"),
-	}, t.cfg.Heartbeat, t.follows, t.disk.trouble)
+	}, t.cfg.Heartbeat, t.follows, t.disk.unfit)
 	r, err := raft.NewRaft(rc, fsm{t}, t.raftLog, t.stable, snapshotStore{t.stores.Snapshots, t.disk}, t.transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("strong: start raft from %s: %w", t.cfg.Dir, err), t.transport.Close())
