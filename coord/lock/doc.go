@@ -1,4 +1,5 @@
-// Package lock has the recipes for mutual exclusion: [Mutex], and beside it [RWMutex], [Semaphore], [Lease] and [Election].
+// Package lock has the recipes for mutual exclusion: [Mutex], and beside it [RWMutex], [Semaphore], [Lease], [Election], [Barrier] and
+// [DoubleBarrier].
 //
 //	held, err := lock.New(node, "/locks/db/users/shards/00").Acquire(ctx)
 //	if err != nil {

@@ -220,3 +220,47 @@ func ExampleElection_Observe() {
 		}
 	}
 }
+
+func ExampleBarrier() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	maintenance := lock.NewBarrier(node, "/locks/maintenance")
+	if err := maintenance.Create(ctx); err != nil { // by the operator
+		slog.Error("failed", "err", err)
+	}
+	go func() {
+		if err := maintenance.Wait(ctx); err != nil { // by every worker, before its next job
+			slog.Error("failed", "err", err)
+		}
+	}()
+	if err := maintenance.Remove(ctx); err != nil {
+		slog.Error("failed", "err", err)
+	}
+}
+
+func ExampleDoubleBarrier() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	// Ten workers measure at the same time, and look at the figures when all have done so.
+	inside, err := lock.NewDoubleBarrier(node, "/locks/measure", 10).Enter(ctx)
+	if err != nil {
+		slog.Error("failed", "err", err)
+		return
+	}
+	_ = writeTo(inside.Context(), "measurements", 0)
+	if err := inside.Leave(ctx); err != nil {
+		slog.Error("not all have left", "err", err)
+	}
+}
