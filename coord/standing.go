@@ -68,17 +68,18 @@ func (s *Session) review() {
 	if !ok || s.standing.Ended != nil {
 		return
 	}
+	was := s.standing
 	safe := table.SafeUntil(s.lease.ID)
-	if safe.IsZero() {
-		return
+	if safe.IsZero() { // or not any more: it could not be opened
+		s.standing = Standing{}
+	} else {
+		s.standing.Renewed = safe.Add(-s.lease.Timeout)
+		s.standing.Until = safe.Add(-s.margin())
+		s.standing.Late = time.Since(s.standing.Renewed) > s.lease.Timeout/3
 	}
-	late := s.standing.Late
-	s.standing.Renewed = safe.Add(-s.lease.Timeout)
-	s.standing.Until = safe.Add(-s.margin())
-	s.standing.Late = time.Since(s.standing.Renewed) > s.lease.Timeout/3
-	if time.Until(s.standing.Until) <= 0 {
+	if !safe.IsZero() && time.Until(s.standing.Until) <= 0 {
 		s.finish(ErrNotRenewed)
-	} else if s.standing.Late != late {
+	} else if s.standing.Late != was.Late {
 		s.tell()
 	}
 }

@@ -48,3 +48,19 @@ func TestStanding(t *testing.T) {
 		}
 	})
 }
+
+// TestStandingOfWhatIsNotAtStakeAnyMore: a session whose opening has failed owns nothing, however late its renewals were.
+func TestStandingOfWhatIsNotAtStakeAnyMore(t *testing.T) {
+	inSession(t, func(t *testing.T, x *table, s *Session) {
+		x.setSafe(time.Now().Add(10 * time.Second))
+		<-time.After(5 * time.Second)
+		if now := s.Standing(); !now.Late {
+			t.Errorf("not renewed: %+v", now)
+		}
+		x.setSafe(time.Time{})
+		<-time.After(time.Hour)
+		if now := s.Standing(); now != (Standing{}) || s.Context().Err() != nil {
+			t.Errorf("nothing at stake: %+v", now)
+		}
+	})
+}

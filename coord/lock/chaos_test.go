@@ -53,7 +53,7 @@ func (l *lossy) Read(ctx context.Context, q tiers.Query) (tiers.View, error) {
 // storm is a model test: contenders of several members acquire, give up, hold and release, over tiers that lose answers, while members are
 // cut off for longer than their sessions last. What they were granted is checked by the history, and nothing may be left.
 type storm struct {
-	cluster *cluster
+	cluster *cluster // nil: a real one
 	rec     *history.Recorder
 	mu      sync.Mutex
 	open    map[*lock.Held]func() // the grants that are not over. Guarded by mu
@@ -62,8 +62,12 @@ type storm struct {
 	after   func()                // called at the end; nil: nothing more to look at
 }
 
+func newStorm(c *cluster) *storm {
+	return &storm{cluster: c, rec: history.New(), open: make(map[*lock.Held]func())}
+}
+
 // claims acquires once, and says how its grant is recorded.
-type claims func(ctx context.Context, m *member, dice *rand.Rand) (held *lock.Held, record func(client string) (over func()), err error)
+type claims func(ctx context.Context, m lock.Node, dice *rand.Rand) (held *lock.Held, record func(client string) (over func()), err error)
 
 // inStorms runs the same contenders under several seeds. The recipe is made for each storm anew. At the end nothing may be left at the paths.
 func inStorms(t *testing.T, seeds, least int, make func(s *storm) claims, empty ...string) {
@@ -76,7 +80,7 @@ func inStorms(t *testing.T, seeds, least int, make func(s *storm) claims, empty 
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, c *cluster) {
-				s := &storm{cluster: c, rec: history.New(), open: map[*lock.Held]func(){}}
+				s := newStorm(c)
 				s.run(t, seed, make(s))
 				lost.Add(int64(s.lost))
 				if s.grants < least {
@@ -86,7 +90,7 @@ func inStorms(t *testing.T, seeds, least int, make func(s *storm) claims, empty 
 					s.after()
 				}
 				for _, p := range empty {
-					s.nothingLeft(t, p)
+					nothingLeft(t, c, p)
 				}
 				if err := s.rec.Check(history.Options{}); err != nil {
 					t.Error(err)
@@ -106,7 +110,7 @@ func (s *storm) run(t *testing.T, seed uint64, claim claims) {
 		defer m.leave()
 		for j := range uint64(3) {
 			dice := rand.New(rand.NewPCG(seed, 100+10*i+j)) // of this contender alone
-			wg.Go(func() { s.contend(t, m, fmt.Sprintf("m%d/%d", i, j), dice, claim) })
+			wg.Go(func() { s.contend(t, 10, m, fmt.Sprintf("m%d/%d", i, j), dice, claim) })
 		}
 		dice := rand.New(rand.NewPCG(seed, 200+i))
 		saboteurs.Go(func() {
@@ -127,8 +131,8 @@ func (s *storm) run(t *testing.T, seed uint64, claim claims) {
 	<-time.After(time.Minute) // fake: what was given up is removed meanwhile
 }
 
-func (s *storm) contend(t *testing.T, m *member, name string, dice *rand.Rand, claim claims) {
-	for range 10 {
+func (s *storm) contend(t *testing.T, times int, m lock.Node, name string, dice *rand.Rand, claim claims) {
+	for range times {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(dice.IntN(20_000))*time.Millisecond)
 		held, record, err := claim(ctx, m, dice)
 		cancel()
@@ -177,70 +181,78 @@ func (s *storm) over(held *lock.Held) {
 }
 
 // nothingLeft fails when path has children.
-func (s *storm) nothingLeft(t *testing.T, path string) {
+func nothingLeft(t *testing.T, tier tiers.Tier, path string) {
 	t.Helper()
-	view, err := s.cluster.Read(t.Context(), tiers.Query{Path: path, Want: tiers.WantChildren})
+	view, err := tier.Read(t.Context(), tiers.Query{Path: path, Want: tiers.WantChildren})
 	if err != nil && !errors.Is(err, tiers.ErrNoNode) || len(view.Children) > 0 {
 		t.Errorf("%s has %q, %v", path, view.Children, err)
 	}
 }
 
-func TestMutexInStorms(t *testing.T) {
-	inStorms(t, 8, 30, func(s *storm) claims {
-		return func(ctx context.Context, m *member, _ *rand.Rand) (*lock.Held, func(string) func(), error) {
-			held, err := lock.New(m, path).Acquire(ctx)
-			return held, func(client string) func() { return s.rec.Grant(path, client, held.Token()) }, err
+func mutexClaims(s *storm, path string) claims {
+	return func(ctx context.Context, m lock.Node, _ *rand.Rand) (*lock.Held, func(string) func(), error) {
+		held, err := lock.New(m, path).Acquire(ctx)
+		return held, func(client string) func() { return s.rec.Grant(path, client, held.Token()) }, err
+	}
+}
+
+func rwClaims(s *storm, path string, opts ...lock.Option) claims {
+	return func(ctx context.Context, m lock.Node, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
+		rw := lock.NewRW(m, path, opts...)
+		if dice.IntN(3) > 0 {
+			held, err := rw.RLock(ctx)
+			return held, func(client string) func() { return s.rec.GrantShared(path, client, held.Token()) }, err
 		}
-	}, path)
+		held, err := rw.Lock(ctx)
+		return held, func(client string) func() { return s.rec.Grant(path, client, held.Token()) }, err
+	}
+}
+
+func semaphoreClaims(s *storm, path string, opts ...lock.Option) claims {
+	const capacity = 5
+	return func(ctx context.Context, m lock.Node, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
+		weight := 1 + dice.IntN(capacity)
+		held, err := lock.NewSemaphore(m, path, capacity, opts...).Acquire(ctx, weight)
+		return held, func(client string) func() { return s.rec.GrantPart(path, client, held.Token(), weight, capacity) }, err
+	}
+}
+
+func leaseClaims(s *storm, path string) claims {
+	return func(ctx context.Context, m lock.Node, _ *rand.Rand) (*lock.Held, func(string) func(), error) {
+		leased, err := lock.NewLease(m, path, 2*time.Second).Acquire(ctx, []byte("data"))
+		if errors.Is(err, lock.ErrLost) { // its first term was over before it was written
+			err = context.DeadlineExceeded
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		return leased.Held, func(client string) func() { return s.rec.Grant(path, client, leased.Token()) }, nil
+	}
+}
+
+func TestMutexInStorms(t *testing.T) {
+	inStorms(t, 8, 30, func(s *storm) claims { return mutexClaims(s, path) }, path)
+}
+
+func TestLeaseInStorms(t *testing.T) {
+	inStorms(t, 8, 30, func(s *storm) claims { return leaseClaims(s, path) }, path)
 }
 
 func TestRWMutexInStorms(t *testing.T) {
 	for name, opts := range map[string][]lock.Option{"kazoo": nil, "curator": {lock.CuratorNames()}} {
 		t.Run(name, func(t *testing.T) {
-			inStorms(t, 5, 40, func(s *storm) claims {
-				return func(ctx context.Context, m *member, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
-					if rw := lock.NewRW(m, path, opts...); dice.IntN(3) > 0 {
-						held, err := rw.RLock(ctx)
-						return held, func(client string) func() { return s.rec.GrantShared(path, client, held.Token()) }, err
-					} else {
-						held, err := rw.Lock(ctx)
-						return held, func(client string) func() { return s.rec.Grant(path, client, held.Token()) }, err
-					}
-				}
-			}, path)
+			inStorms(t, 5, 40, func(s *storm) claims { return rwClaims(s, path, opts...) }, path)
 		})
 	}
 }
 
 func TestSemaphoreInStorms(t *testing.T) {
-	const capacity = 5
 	empty := map[string][]string{"kazoo": {path, path + "-__lock__"}, "curator": {path + "/locks", path + "/leases"}}
 	for name, opts := range map[string][]lock.Option{"kazoo": nil, "curator": {lock.CuratorNames()}} {
 		t.Run(name, func(t *testing.T) {
-			inStorms(t, 5, 40, func(s *storm) claims {
-				return func(ctx context.Context, m *member, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
-					weight := 1 + dice.IntN(capacity)
-					held, err := lock.NewSemaphore(m, path, capacity, opts...).Acquire(ctx, weight)
-					return held, func(client string) func() { return s.rec.GrantPart(path, client, held.Token(), weight, capacity) }, err
-				}
-			}, empty[name]...)
+			inStorms(t, 5, 40, func(s *storm) claims { return semaphoreClaims(s, path, opts...) }, empty[name]...)
 		})
 	}
-}
-
-func TestLeaseInStorms(t *testing.T) {
-	inStorms(t, 8, 30, func(s *storm) claims {
-		return func(ctx context.Context, m *member, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
-			leased, err := lock.NewLease(m, path, 2*time.Second).Acquire(ctx, []byte("data"))
-			if errors.Is(err, lock.ErrLost) { // its first term was over before it was written
-				err = context.DeadlineExceeded
-			}
-			if err != nil {
-				return nil, nil, err
-			}
-			return leased.Held, func(client string) func() { return s.rec.Grant(path, client, leased.Token()) }, nil
-		}
-	}, path)
 }
 
 func TestGivingUpOnALostCreate(t *testing.T) {

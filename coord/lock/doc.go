@@ -17,8 +17,8 @@
 // at the moment this member learns of it). Work under it, and stop when it ends.
 //
 // [Held.Token] is larger with every grant of the lock, for ever. Send it with each write to the guarded resource, and let the
-// resource refuse a token smaller than one it has seen. That also stops a process that was paused between looking at its
-// context and writing.
+// resource refuse a token smaller than one it has seen: package fence does that for HTTP, gRPC and stores. That also stops a
+// process that was paused between looking at its context and writing.
 //
 // [Held.State] tells how it stands: [Safe], [InJeopardy] (renewals are late; nobody else can be granted the lock before State.Until), or
 // [Lost]; [Held.Watch] follows it. A loss is a [*LostError]: the kind, the reason in words, and the timeline that led to it. It is the cause of

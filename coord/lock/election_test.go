@@ -263,7 +263,7 @@ func TestElectionInStorms(t *testing.T) {
 				t.Errorf("%d observations, the last %+v, though nobody leads", len(o.all()), o.last())
 			}
 		}
-		return func(ctx context.Context, m *member, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
+		return func(ctx context.Context, m lock.Node, dice *rand.Rand) (*lock.Held, func(string) func(), error) {
 			l, err := lock.NewElection(m, path).Campaign(ctx, []byte("data"))
 			if err != nil {
 				return nil, nil, err

@@ -3,9 +3,7 @@ package lock_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/strata-coord/strata/coord"
@@ -16,31 +14,8 @@ import (
 // TestJeopardyInACluster cuts the holder off from a real cluster of three on fake time, again and again: it is in jeopardy, its context
 // ends at the moment that its state has promised, and only then another is granted the lock, at least the margin later.
 func TestJeopardyInACluster(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	inCluster(t, func(t *testing.T, nodes []*coord.Node, network *simnet.Net) {
 		ctx := t.Context()
-		network := simnet.New(2)
-		var nodes []*coord.Node
-		var join []string
-		for i := range 3 {
-			join = append(join, ip(i)+":7400")
-		}
-		for i := range 3 {
-			n, err := coord.Open(ctx, coord.Config{
-				Name: fmt.Sprintf("m%d", i), Dir: t.TempDir(), Bind: ip(i) + ":7400", Join: join, BootstrapExpect: 3,
-				Network: network.Host(ip(i)),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer n.Close()
-			nodes = append(nodes, n)
-		}
-		for _, n := range nodes {
-			if err := n.Ready(ctx); err != nil {
-				t.Fatal(err)
-			}
-		}
 		const timeout, margin = 10 * time.Second, time.Second // of a node's own session, by default
 		last := int64(0)
 		for round := range 4 {

@@ -11,10 +11,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 
 	"github.com/strata-coord/strata/coord"
 	"github.com/strata-coord/strata/coord/lock"
+	"github.com/strata-coord/strata/coord/lock/fence"
 )
 
 func main() {
@@ -26,24 +28,22 @@ func main() {
 	}
 }
 
-// shard is what the lock guards: a database, say. It refuses tokens older than the newest it has seen.
+// shard is what the lock guards: a database, say.
 type shard struct {
 	mu    sync.Mutex
-	token int64  // the newest. Guarded by mu
 	owner string // guarded by mu
 }
 
-var errStale = errors.New("refused: a newer holder was here")
-
-func (s *shard) write(token int64, owner string) error {
+// Put implements fence.Writer.
+func (s *shard) Put(_ context.Context, _ string, owner []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if token < s.token {
-		return errStale
-	}
-	s.token, s.owner = token, owner
+	s.owner = string(owner)
 	return nil
 }
+
+// Delete implements fence.Writer.
+func (s *shard) Delete(ctx context.Context, key string) error { return s.Put(ctx, key, nil) }
 
 func run(ctx context.Context, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "strata-locks-")
@@ -60,11 +60,16 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 
-	var db shard
+	// The shard refuses tokens older than the newest it has seen, also after a restart.
+	tokens, err := fence.OpenFile(filepath.Join(dir, "fencing-tokens.json"))
+	if err != nil {
+		return err
+	}
+	db := fence.NewKV(fence.NewChecker(tokens), "users/00", new(shard))
 	var wg sync.WaitGroup
 	failures := make(chan error, 3)
 	for _, worker := range []string{"ann", "bob", "cem"} {
-		wg.Go(func() { failures <- work(ctx, node, worker, &db, out) })
+		wg.Go(func() { failures <- work(ctx, node, worker, db, out) })
 	}
 	wg.Wait()
 	close(failures)
@@ -75,15 +80,15 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 
 	// A token from the past, as a worker that was paused for too long would send it.
-	err = db.write(1, "a ghost")
+	err = db.Put(ctx, 1, "owner", []byte("a ghost"))
 	fmt.Fprintf(out, "a write with token 1: %v\n", err)
-	if !errors.Is(err, errStale) {
+	if !errors.Is(err, fence.ErrStaleToken) {
 		return errors.New("a stale token was taken")
 	}
 	return nil
 }
 
-func work(ctx context.Context, node *coord.Node, worker string, db *shard, out io.Writer) (err error) {
+func work(ctx context.Context, node *coord.Node, worker string, db *fence.KV, out io.Writer) (err error) {
 	held, err := lock.New(node, "/locks/db/users/shards/00", lock.Identifier(worker)).Acquire(ctx)
 	if err != nil {
 		return err
@@ -91,10 +96,12 @@ func work(ctx context.Context, node *coord.Node, worker string, db *shard, out i
 	// Release also when ctx has ended: the next one waits for it.
 	defer func() { err = errors.Join(err, held.Release(context.WithoutCancel(ctx))) }()
 
-	// Work under the lock's context: it ends when the lock is lost.
-	if cause := context.Cause(held.Context()); cause != nil {
-		return cause
-	}
 	fmt.Fprintf(out, "%s holds the lock with token %d\n", worker, held.Token())
-	return db.write(held.Token(), worker)
+	// Under the lock: with its token, and for no longer than its context lives. When it is lost, the error says why.
+	err = db.Under(held).Put(ctx, "owner", []byte(worker))
+	var lost *lock.LostError
+	if errors.As(err, &lost) {
+		fmt.Fprintln(out, lost.Story())
+	}
+	return err
 }
