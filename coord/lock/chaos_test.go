@@ -54,16 +54,18 @@ func (l *lossy) Read(ctx context.Context, q tiers.Query) (tiers.View, error) {
 // cut off for longer than their sessions last. What they were granted is checked by the history, and nothing may be left.
 type storm struct {
 	cluster *cluster // nil: a real one
-	rec     *history.Recorder
-	mu      sync.Mutex
-	open    map[*lock.Held]func() // the grants that are not over. Guarded by mu
-	grants  int                   // guarded by mu
-	lost    int                   // guarded by mu
-	after   func()                // called at the end; nil: nothing more to look at
+	// patience and hold bound for how long a contender waits, and holds.
+	patience, hold time.Duration
+	rec            *history.Recorder
+	mu             sync.Mutex
+	open           map[*lock.Held]func() // the grants that are not over. Guarded by mu
+	grants         int                   // guarded by mu
+	lost           int                   // guarded by mu
+	after          func()                // called at the end; nil: nothing more to look at
 }
 
 func newStorm(c *cluster) *storm {
-	return &storm{cluster: c, rec: history.New(), open: make(map[*lock.Held]func())}
+	return &storm{cluster: c, patience: 20 * time.Second, hold: 3 * time.Second, rec: history.New(), open: make(map[*lock.Held]func())}
 }
 
 // claims acquires once, and says how its grant is recorded.
@@ -133,7 +135,7 @@ func (s *storm) run(t *testing.T, seed uint64, claim claims) {
 
 func (s *storm) contend(t *testing.T, times int, m lock.Node, name string, dice *rand.Rand, claim claims) {
 	for range times {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(dice.IntN(20_000))*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(dice.Int64N(int64(s.patience))))
 		held, record, err := claim(ctx, m, dice)
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -144,7 +146,7 @@ func (s *storm) contend(t *testing.T, times int, m lock.Node, name string, dice 
 		}
 		s.granted(held, func() func() { return record(name) })
 		select {
-		case <-time.After(time.Duration(dice.IntN(3_000)) * time.Millisecond):
+		case <-time.After(time.Duration(dice.Int64N(int64(s.hold)))):
 		case <-held.Context().Done():
 		}
 		s.over(held)
