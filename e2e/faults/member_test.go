@@ -182,6 +182,7 @@ type status struct {
 	Member    string `json:"member"`
 	Ready     bool   `json:"ready"`
 	Reason    string `json:"reason"`
+	Disk      string `json:"disk"` // what is wrong with it
 	RaftState string `json:"raft_state"`
 	Leader    string `json:"leader"`
 	Term      uint64 `json:"term"`

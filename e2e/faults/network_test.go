@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,9 @@ type network struct {
 	t      *testing.T
 	prefix string
 	hosts  int
+
+	mu    sync.Mutex
+	muted map[[2]int]int // guarded by mu; how often host [0] was kept from sending to [1]
 }
 
 var networks int // how many this process has made
@@ -32,7 +36,7 @@ func newNetwork(t *testing.T, hosts int) *network {
 		t.Fatal("these tests cut networks in two and fill up disks: run them as root")
 	}
 	networks++
-	n := &network{t: t, prefix: fmt.Sprintf("strataf%d-%d", os.Getpid(), networks), hosts: hosts}
+	n := &network{t: t, prefix: fmt.Sprintf("strataf%d-%d", os.Getpid(), networks), hosts: hosts, muted: make(map[[2]int]int)}
 	t.Cleanup(n.close)
 	n.must("netns", "add", n.bridge())
 	n.must("-n", n.bridge(), "link", "add", "bridge", "type", "bridge")
@@ -83,11 +87,17 @@ func (n *network) cut(i int, off bool) error {
 	return ip("-n", n.bridge(), "link", "set", fmt.Sprint("port", i), state)
 }
 
-// mute keeps host i from sending to host j, or no longer does: what j sends still arrives.
+// mute keeps host i from sending to host j, or no longer does: what j sends still arrives. Several may ask for it at a time.
 func (n *network) mute(i, j int, on bool) error {
-	verb := "del"
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	verb, step, at := "del", -1, 0
 	if on {
-		verb = "add"
+		verb, step, at = "add", 1, 1
+	}
+	pair := [2]int{i, j}
+	if n.muted[pair] += step; n.muted[pair] != at {
+		return nil
 	}
 	return ip("-n", n.namespace(i), "route", verb, "blackhole", n.address(j)+"/32")
 }
@@ -132,17 +142,29 @@ func mount(t *testing.T, mib int) string {
 	return dir
 }
 
-// ballast is a file that takes all space of its file system.
-type ballast struct{ path string }
+// ballast is a file that takes the room of its file system.
+type ballast struct {
+	dir  string
+	left int // bytes that it leaves
+}
 
-// fill takes what is left.
-func (b ballast) fill() error {
-	f, err := os.OpenFile(b.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+func (b *ballast) path() string { return filepath.Join(b.dir, "ballast") }
+
+// fill takes what there is.
+func (b *ballast) fill() error {
+	f, err := os.OpenFile(b.path(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	for size := 1 << 20; size > 0; {
+		var s unix.Statfs_t
+		if err := unix.Statfs(b.dir, &s); err != nil {
+			return err
+		}
+		if free := int(s.Bavail)*int(s.Bsize) - b.left; b.left > 0 && free < size {
+			size = max(free, 0)
+		}
 		_, err := f.Write(make([]byte, size))
 		switch {
 		case errors.Is(err, unix.ENOSPC):
@@ -154,5 +176,5 @@ func (b ballast) fill() error {
 	return nil
 }
 
-// drop gives the space back.
-func (b ballast) drop() error { return os.Remove(b.path) }
+// drop gives it back.
+func (b *ballast) drop() error { return os.Remove(b.path()) }

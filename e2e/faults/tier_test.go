@@ -19,10 +19,11 @@ type wired struct {
 	conn *wire.Conn
 }
 
-// decided is what the codes say that stand for a decision of the tree.
+// decided is what the codes say after which it is known what became of a request.
 var decided = map[jute.Code]error{
 	jute.CodeNoNode: tiers.ErrNoNode, jute.CodeNodeExists: tiers.ErrNodeExists, jute.CodeNotEmpty: tiers.ErrNotEmpty,
 	jute.CodeBadVersion: tiers.ErrBadVersion, jute.CodeSessionExpired: tiers.ErrSessionExpired,
+	jute.CodeSystemError: tiers.ErrUnavailable, // no room: nothing was done
 }
 
 // failure is the error of a reply. A client can't tell "nothing was done" from "nobody knows": both are a lost connection.
