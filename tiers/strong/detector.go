@@ -19,6 +19,7 @@ type detector struct {
 	watched epoch            // guarded by mu, as all below
 	heard   time.Time        // when the last question was sent that was answered with a yes, or the watch began
 	deaf    time.Time        // when this process last went on after a pause
+	lost    time.Time        // since when there is no leader, through all terms without one; zero: there is one
 	verdict string           // why the leader is gone before its silence says so; "" for not
 	open    int              // questions without an answer
 	ticked  time.Time        // the last tick
@@ -44,6 +45,12 @@ func (d *detector) tick(e epoch, now time.Time) (ask bool) {
 	}
 	d.ticked = now
 	if e != d.watched {
+		switch {
+		case e.leader != "":
+			d.lost = time.Time{}
+		case d.watched.leader != "" || d.lost.IsZero():
+			d.lost = now
+		}
 		d.watched, d.heard, d.verdict = e, now, ""
 	}
 	if now.Sub(d.quarter) > quarterMinute {
@@ -100,6 +107,16 @@ func (d *detector) gone(now time.Time) (gone bool, why string) {
 func (d *detector) bound() time.Duration { return min(max(d.low, 4*d.longest()), d.high) }
 
 func (d *detector) longest() time.Duration { return max(d.rtts[0], d.rtts[1]) }
+
+// leaderless is for how long there has been no leader, as far as this member knows; 0 when there is one.
+func (d *detector) leaderless(now time.Time) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.watched.leader != "" || d.lost.IsZero() {
+		return 0
+	}
+	return now.Sub(d.lost)
+}
 
 // figures are the bound on silence and the longest round trip of the last half minute.
 func (d *detector) figures() (bound, rtt time.Duration) {

@@ -105,10 +105,11 @@ func (t *Tier) electionTime() time.Duration {
 	return min(max(t.cfg.Heartbeat/2, 5*rtt), t.cfg.MaxHeartbeat)
 }
 
-// stretchTimers keeps raft's own timers, the second line, behind the detector's bound.
+// stretchTimers keeps raft's own timers, the second line, behind the detector's bound. The longer there is no leader the longer they get, up
+// to MaxHeartbeat: where an election takes longer than its timeout, as disks or processors are slow, the next one would only begin it again.
 func (t *Tier) stretchTimers() {
 	bound, _ := t.detector.figures()
-	want := max(t.cfg.Heartbeat*5/2, bound*5/3)
+	want := max(t.cfg.Heartbeat*5/2, bound*5/3, min(t.detector.leaderless(time.Now())/2, t.cfg.MaxHeartbeat))
 	rc := t.raft.ReloadableConfig()
 	if want > rc.HeartbeatTimeout || want < rc.HeartbeatTimeout*3/4 {
 		rc.HeartbeatTimeout, rc.ElectionTimeout = want, want

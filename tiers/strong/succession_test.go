@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/strata-coord/strata/tiers"
 )
 
@@ -263,4 +265,39 @@ func TestAReturnedMemberCountsAtOnce(t *testing.T) {
 			t.Errorf("a write took %v", d)
 		}
 	})
+}
+
+// Where an election takes longer than raft's timeout at first, as the disks are slow, the cluster still finds a leader.
+func TestElectionsOnSlowDisks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		for _, m := range c.members {
+			c.stop(m)
+			m.stores.Stable = slowStable{m.stores.Stable, 400 * time.Millisecond}
+			c.start(m)
+		}
+		c.form()
+		m := c.others(c.leader(""))[0]
+		m.do(t, 0, create("/x", "", tiers.Persistent))
+		if worst := gap(t, m, func() { c.stop(c.leader("")); <-time.After(20 * time.Second) }); worst > 15*time.Second {
+			t.Errorf("%v without an acknowledged write", worst)
+		}
+	})
+}
+
+// slowStable takes its time for each write.
+type slowStable struct {
+	raft.StableStore
+	d time.Duration
+}
+
+func (s slowStable) Set(k, v []byte) error {
+	<-time.After(s.d)
+	return s.StableStore.Set(k, v)
+}
+
+func (s slowStable) SetUint64(k []byte, v uint64) error {
+	<-time.After(s.d)
+	return s.StableStore.SetUint64(k, v)
 }
