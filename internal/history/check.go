@@ -39,9 +39,11 @@ type history struct {
 	notes    []note
 	sessions map[tiers.SessionID]*sessionLog
 
-	facts     map[string][]fact // by path, in the order of their zxids
-	doubtful  map[string][]*Op  // by path: txns that may have changed it, or may do so later
-	ephemeral map[string]bool   // paths that were ephemerals: they end without a txn of a client
+	facts     map[string][]fact              // by path, in the order of their zxids
+	doubtful  map[string][]*Op               // by path: txns that may have changed it, or may do so later
+	ephemeral map[string]bool                // paths that were ephemerals: they end without a txn of a client
+	named     map[string]bool                // paths that txns name
+	alive     map[tiers.SessionID]tiers.Zxid // the last txn of each session
 }
 
 // Check returns nil when nothing contradicts the history, or a *Violation. It may be called while calls are open: those count as unknown.
@@ -54,6 +56,7 @@ func (r *Recorder) Check(options Options) error {
 		options: options, end: r.now(), ops: slices.Clone(r.ops), events: slices.Clone(r.events), grants: slices.Clone(r.grants), notes: slices.Clone(r.notes),
 		sessions: maps.Clone(r.sessions), arms: slices.Clone(r.arms),
 		facts: make(map[string][]fact), doubtful: make(map[string][]*Op), ephemeral: make(map[string]bool),
+		named: make(map[string]bool), alive: make(map[tiers.SessionID]tiers.Zxid),
 	}
 	defer r.mu.Unlock()
 	sortByCall(h.ops)
@@ -67,11 +70,14 @@ func (r *Recorder) Check(options Options) error {
 	return nil
 }
 
-// Cut forgets all calls, events and grants, and keeps the sessions: what comes is a history of its own. For long runs, at a moment at which no
-// call is open.
+// Cut forgets all calls, events and grants, and keeps the sessions: what comes is a history of its own, whose txns name other znodes. For long
+// runs, at a moment at which no call is open.
 func (r *Recorder) Cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, a := range r.arms {
+		a.ear.lasting = true // what it is told from now on may be due to a watch that is forgotten
+	}
 	r.ops, r.events, r.arms, r.grants, r.notes = nil, nil, nil, nil, nil
 	for id, s := range r.sessions {
 		if len(s.ended) > 0 || s.closed {

@@ -51,7 +51,9 @@ func (o *Op) answer(zxid tiers.Zxid, results []tiers.Result, view tiers.View, er
 	if o.query != nil && o.outcome == Unknown {
 		o.outcome = Refused // a read changes nothing
 	}
-	o.view.Children, o.view.ACL = nil, nil
+	if o.view.ACL = nil; o.query == nil || o.query.Want != tiers.WantChildren {
+		o.view.Children = nil
+	}
 }
 
 // Submit implements tiers.Tier.
@@ -90,7 +92,9 @@ func (c *Client) local(q *tiers.Query) bool {
 
 // AddWatch implements tiers.Tier.
 func (c *Client) AddWatch(path string, scope tiers.Scope, w tiers.Watcher) error {
-	return c.Tier.AddWatch(path, scope, c.ear(w))
+	e := c.ear(w)
+	e.lasts(scope)
+	return c.Tier.AddWatch(path, scope, e)
 }
 
 // HasWatch implements tiers.Tier.

@@ -265,104 +265,41 @@ func TestLinearizability(t *testing.T) {
 	}
 }
 
-func TestLocks(t *testing.T) {
+// The zxids say that all is well: only porcupine can find that the order they tell of never was.
+func TestZxidsAreNotBelieved(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]struct {
-		story func(r *Recorder)
-		want  string // the check
-	}{
-		"one after the other":   {func(r *Recorder) { r.Grant("l", "a", 1)(); r.Grant("l", "b", 2)(); r.Grant("other", "b", 1) }, ""},
-		"two at a time":         {func(r *Recorder) { r.Grant("l", "a", 1); r.Grant("l", "b", 2) }, "mutual exclusion"},
-		"a token again":         {func(r *Recorder) { r.Grant("l", "a", 1)(); r.Grant("l", "b", 1)() }, "token reuse"},
-		"a smaller token":       {func(r *Recorder) { r.Grant("l", "a", 2)(); r.Grant("l", "b", 1)() }, "token order"},
-		"readers together":      {func(r *Recorder) { r.GrantShared("l", "a", 1); r.GrantShared("l", "b", 2) }, ""},
-		"a reader and a writer": {func(r *Recorder) { r.GrantShared("l", "a", 1); r.Grant("l", "b", 2) }, "mutual exclusion"},
-		"parts of three":        {func(r *Recorder) { r.GrantPart("l", "a", 1, 1, 3); r.GrantPart("l", "b", 2, 2, 3) }, ""},
-		"four parts of three":   {func(r *Recorder) { r.GrantPart("l", "a", 1, 2, 3); r.GrantPart("l", "b", 2, 2, 3) }, "mutual exclusion"},
-	} {
-		rec := New()
-		test.story(rec)
-		var v *Violation
-		switch err := rec.Check(Options{}); {
-		case test.want == "" && err != nil:
-			t.Errorf("%s: %v", name, err)
-		case test.want != "" && (!errors.As(err, &v) || v.Check != test.want):
-			t.Errorf("%s: %v, want %s", name, err, test.want)
-		}
-	}
-}
-
-func TestExpiry(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		story func(r *Recorder)
-		want  string
-	}{
-		"in time":      {func(r *Recorder) { <-time.After(11 * time.Second); r.SessionEnded(1) }, ""},
-		"early":        {func(r *Recorder) { <-time.After(9 * time.Second); r.SessionEnded(1) }, "early expiry"},
-		"late":         {func(r *Recorder) { <-time.After(13 * time.Second); r.SessionEnded(1) }, "late expiry"},
-		"never":        {func(r *Recorder) { <-time.After(13 * time.Second) }, "late expiry"},
-		"closed early": {func(r *Recorder) { r.SessionClosed(1); r.SessionEnded(1) }, ""},
-		"touched again": {func(r *Recorder) {
-			<-time.After(8 * time.Second)
-			r.touched(1)
-			r.SessionRenewed(1, time.Now())
-			<-time.After(8 * time.Second)
+	tellAll(t, Options{}, map[string]story{
+		"a sequence": {func(t *teller) {
+			t.a.sequential(1, "/x", "/x0000000000")
+			t.b.sees(1, "/x0000000000", "", stat(1, 1, 0))
+			t.b.remove(2, "/x0000000000", 0)
+			t.b.misses(2, "/x0000000000")
 		}, ""},
-		"touched again, and early": {func(r *Recorder) {
-			<-time.After(8 * time.Second)
-			r.touched(1)
-			r.SessionRenewed(1, time.Now())
-			<-time.After(8 * time.Second)
-			r.SessionEnded(1)
-		}, "early expiry"},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			rec := New()
-			rec.SessionOpened(1, 10*time.Second)
-			rec.SessionRenewed(1, time.Now())
-			test.story(rec)
-			var v *Violation
-			switch err := rec.Check(Options{ExpiryBound: 2 * time.Second}); {
-			case test.want == "" && err != nil:
-				t.Errorf("%s: %v", name, err)
-			case test.want != "" && (!errors.As(err, &v) || v.Check != test.want):
-				t.Errorf("%s: %v, want %s", name, err, test.want)
-			}
-		})
-	}
+		"a refusal in the past": {func(t *teller) {
+			t.a.create(1, "/x", "a")
+			t.a.remove(2, "/x", 0)
+			t.b.fails(1, tiers.OpCreate, "/x", "b", 0, tiers.ErrNodeExists) // as of 1, it says
+		}, "linearizability"},
+		"a write that found no znode, in the past": {func(t *teller) {
+			t.a.create(1, "/x", "a")
+			t.b.fails(0, tiers.OpSetData, "/x", "b", 0, tiers.ErrNoNode)
+		}, "linearizability"},
+	})
 }
 
-func TestSessions(t *testing.T) {
+// What is cut off is forgotten, and does not speak against what comes.
+func TestCut(t *testing.T) {
 	t.Parallel()
-	do := func(c *Client, z tiers.Zxid) {
-		c.call(&tiers.Txn{Session: 7}, nil, false).answer(z, nil, tiers.View{}, nil)
-	}
-	get := func(c *Client, z tiers.Zxid) {
-		c.call(nil, &tiers.Query{Path: "/x", Want: tiers.WantNothing, Session: 7}, true).answer(z, nil, tiers.View{}, nil)
-	}
-	for name, test := range map[string]struct {
-		story func(a, b *Client)
-		want  string
-	}{
-		"in order":           {func(a, b *Client) { do(a, 1); get(a, 1); get(b, 3); do(b, 4) }, ""},
-		"a write not seen":   {func(a, b *Client) { do(a, 2); get(a, 1) }, "back in time"},
-		"older after a move": {func(a, b *Client) { get(a, 5); get(b, 4) }, "back in time"},
-		"writes out of order": {func(a, b *Client) {
-			first := a.call(&tiers.Txn{Session: 7}, nil, false)
-			second := a.call(&tiers.Txn{Session: 7}, nil, false)
-			first.answer(2, nil, tiers.View{}, nil)
-			second.answer(1, nil, tiers.View{}, nil)
-		}, "session order"},
-	} {
-		rec := New()
-		test.story(rec.Client("a", "m1", nil), rec.Client("a", "m2", nil))
-		var v *Violation
-		switch err := rec.Check(Options{}); {
-		case test.want == "" && err != nil:
-			t.Errorf("%s: %v", name, err)
-		case test.want != "" && (!errors.As(err, &v) || v.Check != test.want):
-			t.Errorf("%s: %v, want %s", name, err, test.want)
-		}
-	}
+	tellAll(t, Options{UniqueData: true}, map[string]story{
+		"right": {func(t *teller) {
+			t.a.create(1, "/x", "a")
+			t.watches(tiers.ScopeData, 1, "/x", stat(1, 1, 0))
+			t.rec.Cut()
+			t.told(tiers.NodeDataChanged, 2, "/x")
+			t.b.create(3, "/y", "b")
+			t.b.sees(3, "/x", "c", stat(1, 2, 1))
+			t.b.lists(3, "/", "x", "y")
+		}, ""},
+		"wrong": {func(t *teller) { t.a.create(1, "/x", "a"); t.rec.Cut(); t.b.create(2, "/y", "b"); t.b.misses(2, "/y") }, "stale or lost"},
+	})
 }

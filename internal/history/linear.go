@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/anishathalye/porcupine"
 
@@ -23,11 +24,22 @@ type part struct {
 	path string
 }
 
-// checkLinearizable searches, for each znode that was no ephemeral, an order of the calls that agrees with real time and explains all
+// checkLinearizable searches, for each znode that was no ephemeral and that a txn names or got, an order of the calls that agrees with real time and explains all
 // answers. Zxids play no role.
 func (h *history) checkLinearizable() error {
 	parts := make(map[string][]porcupine.Operation)
 	clients := make(map[*Client]int)
+	unheard := make(map[string]bool) // what sequential creates asked for whose answers were lost: their names are not known
+	for _, o := range h.ops {
+		if o.txn == nil || o.outcome != Unknown && o.outcome != Open {
+			continue
+		}
+		for i := range o.txn.Ops {
+			if op := &o.txn.Ops[i]; op.Kind == tiers.OpCreate && op.Mode.IsSequential() {
+				unheard[op.Path] = true
+			}
+		}
+	}
 	for _, o := range h.ops {
 		if o.outcome == Refused || o.local || o.query != nil && o.outcome == Open {
 			continue
@@ -40,7 +52,7 @@ func (h *history) checkLinearizable() error {
 			end = math.MaxInt64
 		}
 		for _, path := range o.linearPaths() {
-			if !h.ephemeral[path] {
+			if !h.ephemeral[path] && !unheard[sequence(path)] {
 				parts[path] = append(parts[path], porcupine.Operation{
 					ClientId: clients[o.client], Input: part{o, path}, Call: o.called.seq, Output: nil, Return: end})
 			}
@@ -54,6 +66,9 @@ func (h *history) checkLinearizable() error {
 		},
 	}
 	for path, ops := range parts {
+		if !slices.ContainsFunc(ops, func(x porcupine.Operation) bool { return x.Input.(part).op.txn != nil }) {
+			continue
+		}
 		switch porcupine.CheckOperationsTimeout(model, ops, h.options.SearchTime) {
 		case porcupine.Illegal:
 			return h.violation("linearizability", fmt.Sprintf("no order of the %d calls explains the answers about %s", len(ops), path), h.end, about(ops)...)
@@ -69,6 +84,14 @@ func about(ops []porcupine.Operation) (os []*Op) {
 		os = append(os, x.Input.(part).op)
 	}
 	return os
+}
+
+// pathOf is the path of the i'th op, with its number if it is a sequential create that was answered.
+func (o *Op) pathOf(i int) string {
+	if op := &o.txn.Ops[i]; o.outcome != OK || op.Kind != tiers.OpCreate {
+		return op.Path
+	}
+	return o.results[i].Path
 }
 
 // linearPaths are the znodes of which the call says or changes something that the model knows.
@@ -87,10 +110,10 @@ func (o *Op) linearPaths() (paths []string) {
 		op := &o.txn.Ops[i]
 		switch {
 		case op.Kind != tiers.OpCreate && op.Kind != tiers.OpDelete && op.Kind != tiers.OpSetData:
-		case op.Kind == tiers.OpCreate && op.Mode.IsSequential():
-		case !seen[op.Path]:
-			seen[op.Path] = true
-			paths = append(paths, op.Path)
+		case op.Kind == tiers.OpCreate && op.Mode.IsSequential() && o.outcome != OK:
+		case !seen[o.pathOf(i)]:
+			seen[o.pathOf(i)] = true
+			paths = append(paths, o.pathOf(i))
 		}
 	}
 	return paths
@@ -104,7 +127,7 @@ func (p part) step(s register) (bool, register) {
 	next := s
 	for i := range p.op.txn.Ops {
 		op := &p.op.txn.Ops[i]
-		if op.Path != p.path {
+		if p.op.pathOf(i) != p.path {
 			continue
 		}
 		ok := false

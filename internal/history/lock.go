@@ -16,6 +16,8 @@ type grant struct {
 	rec          *Recorder
 }
 
+func (g *grant) exclusive() bool { return !g.shared && g.of == 1 }
+
 func (g *grant) String() string {
 	return fmt.Sprintf("%s holds %s with token %d [until %v]", g.client, g.lock, g.token, g.until.at)
 }
@@ -51,7 +53,7 @@ func (r *Recorder) grant(g *grant) func() {
 }
 
 // checkLocks: no two hold a lock at a time, readers and the parts of a semaphore apart; no token is given twice, and the tokens of exclusive
-// grants grow.
+// grants are higher than all before, and lower than all after.
 func (h *history) checkLocks() error {
 	byLock := make(map[string][]*grant)
 	for _, g := range h.grants {
@@ -59,17 +61,25 @@ func (h *history) checkLocks() error {
 	}
 	for lock, gs := range byLock {
 		tokens := make(map[int64]*grant)
-		var last *grant
+		var highest, exclusive *grant // of those before: that with the highest token, and the last exclusive one
 		for i, g := range gs {
 			if other := tokens[g.token]; other != nil {
 				return h.violation("token reuse", fmt.Sprintf("%s: %s and %s have token %d", lock, other.client, g.client, g.token), g.from)
 			}
 			tokens[g.token] = g
-			if !g.shared && g.of == 1 {
-				if last != nil && last.token > g.token {
-					return h.violation("token order", fmt.Sprintf("%s: %s has token %d after %s had %d", lock, g.client, g.token, last.client, last.token), g.from)
-				}
-				last = g
+			// Readers may be let in in any order, but not across a writer, nor the writer across them.
+			before := exclusive
+			if g.exclusive() {
+				before = highest
+			}
+			if before != nil && before.token > g.token {
+				return h.violation("token order", fmt.Sprintf("%s: %s has token %d after %s had %d", lock, g.client, g.token, before.client, before.token), g.from)
+			}
+			if highest == nil || g.token > highest.token {
+				highest = g
+			}
+			if g.exclusive() {
+				exclusive = g
 			}
 			sum := g.weight
 			for _, other := range gs[:i] {

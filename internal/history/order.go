@@ -25,16 +25,19 @@ type fact struct {
 	zxid    tiers.Zxid
 	step    int        // within the txn
 	czxid   tiers.Zxid // but of deleted
-	version int32      // but of deleted
+	version int32      // of deleted: the one that was asked for
 	data    string
 	known   bool // data
-	op      *Op  // who learnt of it
+	op      *Op  // who learnt of it; nil: the tree at the end
+	learnt  bool // it is not the answer to a txn that tells of it
+	owner   tiers.SessionID
 }
 
 // checkCommitOrder takes the zxids at their word: each is the place of one txn in one order for all, which agrees with real time. Then
-// every answer must be what that order gives.
+// every answer must be what that order gives. Whoever writes to a znode that a recorded txn names must be recorded too.
 func (h *history) checkCommitOrder() error {
-	for _, check := range []func() error{h.checkZxids, h.collectTxns, h.collectReads, h.checkChains, h.checkAnswers, h.checkOnce} {
+	for _, check := range []func() error{h.checkZxids, h.collectTxns, h.collectReads, h.checkOnce, h.checkAuthors, h.checkChains,
+		h.checkAnswers, h.checkEphemerals, h.checkChildren, h.checkSequences} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -108,7 +111,9 @@ func (h *history) collectTxns() error {
 			continue
 		}
 		for i := range o.txn.Ops {
-			if op := &o.txn.Ops[i]; op.Kind == tiers.OpCreate && op.Mode != tiers.Persistent && op.Mode != tiers.PersistentSequential {
+			op := &o.txn.Ops[i]
+			h.named[op.Path] = true
+			if op.Kind == tiers.OpCreate && op.Mode != tiers.Persistent && op.Mode != tiers.PersistentSequential {
 				h.ephemeral[op.Path] = true
 			}
 		}
@@ -127,6 +132,9 @@ func (h *history) collectTxns() error {
 			switch op.Kind {
 			case tiers.OpCreate:
 				f.change, path = created, result.Path
+				if op.Mode == tiers.Ephemeral || op.Mode == tiers.EphemeralSequential {
+					f.owner = o.txn.Session
+				}
 				if op.Mode != tiers.Persistent && op.Mode != tiers.PersistentSequential {
 					h.ephemeral[path] = true
 				}
@@ -139,7 +147,7 @@ func (h *history) collectTxns() error {
 					return h.violation("wrong stat", fmt.Sprintf("a write of %s as %v has mzxid %v and version %d", path, o.zxid, result.Stat.Mzxid, result.Stat.Version), o.done, o)
 				}
 			case tiers.OpDelete:
-				f.change, f.known = deleted, false
+				f.change, f.known, f.version = deleted, false, op.Version
 			default:
 				continue
 			}
@@ -196,18 +204,26 @@ func (h *history) collectReads() error {
 	learn := func(o *Op, path string, stat tiers.Stat, data []byte, known bool) {
 		if k := (key{path, stat.Czxid}); !have[k] && stat.Czxid > 0 {
 			have[k] = true
-			h.facts[path] = append(h.facts[path], fact{change: created, zxid: stat.Czxid, czxid: stat.Czxid, op: o,
+			h.facts[path] = append(h.facts[path], fact{change: created, zxid: stat.Czxid, czxid: stat.Czxid, op: o, learnt: true, owner: stat.EphemeralOwner,
 				data: string(data), known: known && stat.Mzxid == stat.Czxid})
 		}
 		if k := (key{path, stat.Mzxid}); !have[k] && stat.Mzxid > 0 {
 			have[k] = true
-			h.facts[path] = append(h.facts[path], fact{change: written, zxid: stat.Mzxid, czxid: stat.Czxid, version: stat.Version, op: o, data: string(data), known: known})
+			h.facts[path] = append(h.facts[path], fact{change: written, zxid: stat.Mzxid, czxid: stat.Czxid, version: stat.Version, op: o, learnt: true, owner: stat.EphemeralOwner,
+				data: string(data), known: known})
 		}
 		if stat.EphemeralOwner != 0 {
 			h.ephemeral[path] = true
 		}
 	}
 	for _, o := range h.ops {
+		if o.txn != nil && o.outcome == OK { // a write tells when its znode was created
+			for i := range o.txn.Ops {
+				if o.txn.Ops[i].Kind == tiers.OpSetData {
+					learn(o, o.txn.Ops[i].Path, tiers.Stat{Czxid: o.results[i].Stat.Czxid, EphemeralOwner: o.results[i].Stat.EphemeralOwner}, nil, false)
+				}
+			}
+		}
 		if o.query != nil && o.outcome == OK && o.query.Want <= tiers.WantACL {
 			learn(o, o.query.Path, o.view.Stat, o.view.Data, o.query.Want == tiers.WantData)
 		}
@@ -222,6 +238,9 @@ func (h *history) collectReads() error {
 // checkChains: the facts of each znode follow from each other.
 func (h *history) checkChains() error {
 	for path, fs := range h.facts {
+		if !h.ours(path) {
+			continue
+		}
 		var last *fact
 		spare := h.mayHave(tiers.OpSetData, path, never)
 		for i := range fs {
@@ -236,9 +255,17 @@ func (h *history) checkChains() error {
 				return h.violation("commit order", fmt.Sprintf("%s was created as %v, and it existed since %v", path, f.zxid, last.czxid), when, ops(last.op, f.op)...)
 			case f.change == deleted && last != nil && !there && h.mayHave(tiers.OpCreate, path, never) == 0:
 				return h.violation("commit order", fmt.Sprintf("%s was deleted as %v, and it was gone since %v", path, f.zxid, last.zxid), when, ops(last.op, f.op)...)
+			case f.change == written && last != nil && !there:
+				return h.violation("commit order", fmt.Sprintf("%s was written as %v, and it was gone since %v", path, f.zxid, last.zxid), when, ops(last.op, f.op)...)
+			case f.change == deleted && there && f.version != tiers.AnyVersion && (f.version < last.version || int(f.version-last.version) > spare) &&
+				!h.ephemeral[path] && h.mayHave(tiers.OpDelete, path, never) == 0:
+				return h.violation("commit order", fmt.Sprintf("%s was deleted with version %d as %v, and it had version %d", path, f.version, f.zxid, last.version), when, ops(last.op, f.op)...)
 			case f.change == written && there && last.czxid == f.czxid:
 				missing := int(f.version - last.version - 1)
-				if spare -= missing; missing < 0 || spare < 0 {
+				if spare -= missing; f.learnt {
+					spare-- // it is one of them
+				}
+				if missing < 0 || spare < 0 {
 					return h.violation("lost or repeated write", fmt.Sprintf("%s has version %d as of %v, and %d as of %v before", path, f.version, f.zxid, last.version, last.zxid), when, ops(last.op, f.op)...)
 				}
 			case f.change == written && there && !h.ephemeral[path] && h.mayHave(tiers.OpDelete, path, never) == 0:
@@ -271,6 +298,8 @@ func (h *history) checkAnswers() error {
 			err = h.checkMissing(o, o.query.Path, o.zxid)
 		case o.txn != nil && o.outcome == Failed && len(o.txn.Ops) == 1:
 			err = h.checkRefusal(o, &o.txn.Ops[0])
+		case o.txn != nil && o.outcome == OK:
+			err = h.checkConditions(o)
 		}
 		if err != nil {
 			return err
@@ -351,6 +380,23 @@ func (h *history) checkRefusal(o *Op, op *tiers.Op) error {
 	case errors.Is(o.err, tiers.ErrBadVersion) && there && (op.Kind == tiers.OpSetData || op.Kind == tiers.OpDelete) && hit(op.Version, f.version) &&
 		h.mayHave(tiers.OpSetData, op.Path, before) == 0 && h.mayHave(tiers.OpDelete, op.Path, before) == 0:
 		return h.violation("wrong refusal", fmt.Sprintf("%s has not version %d, it says, as of %v", op.Path, op.Version, o.zxid), o.done, ops(f.op, o)...)
+	}
+	return nil
+}
+
+// checkConditions: a txn that applied found what its checks ask for.
+func (h *history) checkConditions(o *Op) error {
+	for i := range o.txn.Ops {
+		op := &o.txn.Ops[i]
+		if op.Kind != tiers.OpCheck || h.ephemeral[op.Path] || slices.ContainsFunc(o.txn.Ops[:i], func(other tiers.Op) bool { return other.Path == op.Path }) {
+			continue
+		}
+		f := h.at(op.Path, o.zxid-1)
+		switch {
+		case len(h.doubtful[op.Path]) > 0:
+		case f == nil || f.change == deleted, !hit(op.Version, f.version):
+			return h.violation("wrong check", fmt.Sprintf("a txn applied as %v, and %s had not version %d", o.zxid, op.Path, op.Version), o.done, o)
+		}
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ type Op struct {
 	err     error
 	zxid    tiers.Zxid // of the answer
 	results []tiers.Result
-	view    tiers.View // without children and ACL
+	view    tiers.View // without the ACL; with children only if they were asked for
 	local   bool       // a read that need not be linearizable
 }
 

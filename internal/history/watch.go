@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -9,8 +10,9 @@ import (
 
 // ear is a watcher that writes down what it is told.
 type ear struct {
-	client *Client
-	to     tiers.Watcher
+	client  *Client
+	to      tiers.Watcher
+	lasting bool // it has, or had, watches that are not one-shot or not of this history; guarded by the recorder's mu
 }
 
 // seen is an event as it was told.
@@ -18,7 +20,6 @@ type seen struct {
 	ear   *ear
 	when  stamp
 	event tiers.Event
-	used  bool // by checkWatches: it ended a one-shot watch
 }
 
 // arm is a watch that a read has left.
@@ -27,6 +28,7 @@ type arm struct {
 	ear    *ear
 	path   string
 	scope  tiers.Scope
+	called stamp
 	from   stamp      // it was armed; seq is 0 while it is not known to be
 	zxid   tiers.Zxid // of the state that the read showed
 	until  stamp      // nothing is owed from here on
@@ -38,10 +40,20 @@ func (c *Client) ear(w tiers.Watcher) *ear {
 	defer c.mu.Unlock()
 	e := c.watchers[w]
 	if e == nil {
-		e = &ear{c, w}
+		e = &ear{client: c, to: w}
 		c.watchers[w] = e
 	}
 	return e
+}
+
+// lasts notes that the ear gets a watch of that scope.
+func (e *ear) lasts(s tiers.Scope) {
+	if s == tiers.ScopeData || s == tiers.ScopeChildren {
+		return
+	}
+	e.client.rec.mu.Lock()
+	e.lasting = true
+	e.client.rec.mu.Unlock()
 }
 
 // Notify implements tiers.Watcher.
@@ -62,8 +74,10 @@ func (c *Client) arm(_ *Op, q *tiers.Query) *arm {
 	e := c.ear(spec.Watcher)
 	spec.Watcher = e
 	q.Watch = &spec
+	e.lasts(spec.Scope)
 	a := &arm{client: c, ear: e, path: q.Path, scope: spec.Scope, until: stamp{seq: never}}
 	c.rec.mu.Lock()
+	a.called = c.rec.now()
 	c.rec.arms = append(c.rec.arms, a)
 	c.rec.mu.Unlock()
 	return a
@@ -102,7 +116,47 @@ func (h *history) shown(a *arm, change tiers.Zxid, event *seen) bool {
 	return false
 }
 
-// checkWatches: a client that watches the data of a znode is told of its first change after what it saw, and is told before it can
+// oneShot tells whether the watch is one that an event ends.
+func (a *arm) oneShot() bool { return a.scope == tiers.ScopeData || a.scope == tiers.ScopeChildren }
+
+// wants tells whether such an event is what the watch is for.
+func (a *arm) wants(ev *tiers.Event) bool {
+	if ev.Path != a.path || ev.Zxid <= a.zxid {
+		return false
+	}
+	return ev.Type == tiers.NodeDeleted || (ev.Type == tiers.NodeChildrenChanged) == (a.scope == tiers.ScopeChildren)
+}
+
+// due is the zxid of the first known change after what the watch's client saw that the watch is for; 0 for none.
+func (h *history) due(a *arm, family map[string][]string) tiers.Zxid {
+	if a.scope == tiers.ScopeData {
+		return h.firstChange(a.path, a.zxid)
+	}
+	var first tiers.Zxid
+	look := func(path string, deletions bool) {
+		for i := range h.facts[path] {
+			if f := &h.facts[path][i]; f.zxid > a.zxid && (f.change == deleted || f.change == created && !deletions) && (first == 0 || f.zxid < first) {
+				first = f.zxid
+			}
+		}
+	}
+	look(a.path, true)
+	for _, child := range family[a.path] {
+		look(child, false)
+	}
+	return first
+}
+
+// untold tells whether the tree at the end shows that something has happened that the watch is for.
+func (h *history) untold(a *arm) bool {
+	if h.options.Final == nil || !a.exists {
+		return false
+	}
+	z, there := h.options.Final[a.path]
+	return !there || z.Stat.Czxid > a.zxid || a.scope == tiers.ScopeChildren && z.Stat.Pzxid > a.zxid
+}
+
+// checkWatches: a client with a one-shot watch is told of the first change after what it saw, and is told before it can
 // read that or later state; a watcher's events come in commit order; one watch is told once.
 func (h *history) checkWatches() error {
 	told := make(map[*ear][]*seen)
@@ -119,27 +173,23 @@ func (h *history) checkWatches() error {
 		}
 	}
 	for _, os := range reads {
-		slices.SortFunc(os, func(a, b *Op) int { return int(a.done.seq - b.done.seq) })
+		slices.SortFunc(os, func(a, b *Op) int { return cmp.Compare(a.done.seq, b.done.seq) })
 	}
-	owed := make(map[*ear]map[string]int) // one-shot watches on a path, by ear
+	family := h.children()
 	for _, a := range h.arms {
-		if a.from.seq == 0 || a.scope != tiers.ScopeData {
+		if a.from.seq == 0 || !a.oneShot() {
 			continue
 		}
-		if owed[a.ear] == nil {
-			owed[a.ear] = make(map[string]int)
-		}
-		owed[a.ear][a.path]++
-		change := h.firstChange(a.path, a.zxid)
+		change := h.due(a, family)
 		var event *seen
 		for _, s := range told[a.ear] {
-			if s.event.Path == a.path && s.event.Type != tiers.NodeChildrenChanged && s.event.Zxid > a.zxid {
+			if a.wants(&s.event) {
 				event = s
 				break
 			}
 		}
-		if z, there := h.options.Final[a.path]; change == 0 && event == nil && a.exists && h.options.Final != nil && (!there || z.Stat.Czxid > a.zxid) && a.until.seq == never {
-			return h.violation("lost watch", fmt.Sprintf("%s watches %s as of %v, which is gone at the end, and it was never told", a.client.name, a.path, a.zxid), a.from)
+		if change == 0 && event == nil && a.until.seq == never && h.untold(a) {
+			return h.violation("lost watch", fmt.Sprintf("%s watches %s as of %v, which is not the same at the end, and it was never told", a.client.name, a.path, a.zxid), a.from)
 		}
 		if change == 0 {
 			continue
@@ -160,6 +210,46 @@ func (h *history) checkWatches() error {
 					a.client.name, a.path, a.zxid, change, o.zxid), o.done)
 			}
 		}
+	}
+	return h.checkOneShots()
+}
+
+// checkOneShots: who has one-shot watches only is told nothing that it does not watch, nor again what ended its watch.
+func (h *history) checkOneShots() error {
+	type spot struct {
+		ear  *ear
+		path string
+	}
+	open := make(map[spot][]*arm)
+	for _, a := range h.arms {
+		open[spot{a.ear, a.path}] = append(open[spot{a.ear, a.path}], a)
+	}
+	for _, s := range h.events {
+		if s.ear.lasting {
+			continue
+		}
+		var rest []*arm
+		var doubtful *arm // its read failed, so it may be there or not, as of any zxid
+		ended := 0
+		for _, a := range open[spot{s.ear, s.event.Path}] {
+			switch {
+			case a.called.seq > s.when.seq || !a.wants(&s.event):
+			case a.from.seq == 0 && doubtful == nil:
+				doubtful = a
+			case a.from.seq > 0:
+				ended++
+				continue
+			}
+			rest = append(rest, a)
+		}
+		switch {
+		case ended > 0:
+		case doubtful != nil:
+			rest = slices.DeleteFunc(rest, func(a *arm) bool { return a == doubtful })
+		default:
+			return h.violation("told unasked", fmt.Sprintf("%s was told of %v of %s as of %v without a watch for it", s.ear.client.name, s.event.Type, s.event.Path, s.event.Zxid), s.when)
+		}
+		open[spot{s.ear, s.event.Path}] = rest
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ var flawed = []planted{
 		trial: trial{pace: brisk, faults: every(6*time.Second, step(0, 5*time.Second, faults.DiskSlow{Who: faults.Follower, By: 150 * ms}))},
 	},
 	{
-		name: "acknowledged before commit", flaw: flawEarlyAck, found: []string{"real-time order", "stale or lost", "zxid reuse", "wrong stat", "linearizability", "session order"}, seeds: 10,
+		name: "acknowledged before commit", flaw: flawEarlyAck, found: []string{"real-time order", "stale or lost", "zxid reuse", "wrong stat", "linearizability", "session order", "out of nothing"}, seeds: 10,
 		trial: trial{pace: brisk, faults: every(5*time.Second, step(0, time.Second, faults.Kill{}))},
 	},
 	{
@@ -108,22 +108,22 @@ var flawed = []planted{
 	},
 	{
 		name: "a lost end of the log is accepted", flaw: flawShortLog,
-		found: []string{"stale or lost", "real-time order", "zxid reuse", "the trees of", "linearizability", "lost or repeated write", "applied twice", "wrong stat"}, seeds: 20,
+		found: []string{"stale or lost", "real-time order", "zxid reuse", "the trees of", "linearizability", "lost or repeated write", "applied twice", "wrong stat", "out of nothing"}, seeds: 20,
 		trial: trial{pace: brisk, faults: every(6*time.Second, step(0, time.Second, faults.Kill{All: true, Tail: simdisk.TailLost}))},
 	},
 	{
 		name: "term and vote forgotten", flaw: flawForgetVote,
-		found: []string{"stale or lost", "real-time order", "zxid reuse", "the trees of", "the members stay apart", "linearizability", "lost or repeated write", "applied twice"}, seeds: 20,
+		found: []string{"stale or lost", "real-time order", "zxid reuse", "the trees of", "the members stay apart", "linearizability", "lost or repeated write", "applied twice", "out of nothing"}, seeds: 20,
 		trial: trial{pace: brisk, faults: every(4*time.Second,
 			step(0, 3*time.Second, faults.Partition{Shape: faults.Isolate}), step(300*ms, 500*ms, faults.Kill{Who: faults.Follower}), step(time.Second, 200*ms, faults.Kill{All: true}))},
 	},
 	{
-		name: "a batch sent again is applied again", flaw: flawRepeat, found: []string{"lost or repeated write", "applied twice"}, seeds: 30,
+		name: "a batch sent again is applied again", flaw: flawRepeat, found: []string{"lost or repeated write", "applied twice", "out of nothing"}, seeds: 30,
 		trial: trial{crowd: 8, pace: brisk, faults: every(4*time.Second,
 			step(0, 2500*ms, faults.DiskStall{Who: faults.Leader}), step(3*time.Second, 500*ms, faults.Kill{Who: faults.Leader}))},
 	},
 	{
-		name: "a gap is accepted", flaw: flawGap, found: []string{"stale or lost", "real-time order", "session order", "lost or repeated write", "zxid reuse", "token reuse", "linearizability", "wrong stat", "overtaken write"}, seeds: 30,
+		name: "a gap is accepted", flaw: flawGap, found: []string{"stale or lost", "real-time order", "session order", "lost or repeated write", "zxid reuse", "token reuse", "linearizability", "wrong stat", "overtaken write", "out of nothing"}, seeds: 30,
 		trial: trial{crowd: 12, pace: pace{20 * ms, 20 * ms}, tune: slowTimers, faults: every(3*time.Second, resets(20)...)},
 	},
 	{
