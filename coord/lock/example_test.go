@@ -9,6 +9,7 @@ import (
 
 	"github.com/strata-coord/strata/coord"
 	"github.com/strata-coord/strata/coord/lock"
+	"github.com/strata-coord/strata/tiers"
 )
 
 func writeTo(ctx context.Context, shard string, token int64) error { return ctx.Err() }
@@ -262,5 +263,26 @@ func ExampleDoubleBarrier() {
 	_ = writeTo(inside.Context(), "measurements", 0)
 	if err := inside.Leave(ctx); err != nil {
 		slog.Error("not all have left", "err", err)
+	}
+}
+
+func ExampleCounter() {
+	ctx := context.Background()
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	orders := lock.NewCounter(node, "/locks/orders")
+	n, err := orders.Add(ctx, 1) // nobody else gets the same sum
+	switch {
+	case errors.Is(err, tiers.ErrUnknownOutcome):
+		slog.Error("counted once, or not at all", "err", err)
+	case err != nil:
+		slog.Error("not counted", "err", err)
+	default:
+		fmt.Println("order", n)
 	}
 }
