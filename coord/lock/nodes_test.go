@@ -53,7 +53,7 @@ func TestRecipesInARealStorm(t *testing.T) {
 	inCluster(t, func(t *testing.T, nodes []*coord.Node, network *simnet.Net) {
 		seed := rand.Uint64()
 		s := newStorm(nil)
-		s.patience, s.hold = 2*time.Minute, 20*time.Second // long enough to be lost
+		s.patience, s.hold = time.Minute, 20*time.Second // long enough to be lost
 		recipes := map[string]claims{
 			"/locks/mutex": mutexClaims(s, "/locks/mutex"), "/locks/rw": rwClaims(s, "/locks/rw"),
 			"/locks/semaphore": semaphoreClaims(s, "/locks/semaphore"), "/locks/lease": leaseClaims(s, "/locks/lease"),
@@ -64,7 +64,7 @@ func TestRecipesInARealStorm(t *testing.T) {
 			for i, node := range nodes {
 				n++
 				dice := rand.New(rand.NewPCG(seed, n))
-				work.Go(func() { s.contend(t, 8, node, fmt.Sprintf("%s of %d", path, i), dice, claim) })
+				work.Go(func() { s.contend(t, 3, node, fmt.Sprintf("%s of %d", path, i), dice, claim) })
 			}
 		}
 		ctx, over := context.WithCancel(t.Context())
@@ -80,7 +80,7 @@ func TestRecipesInARealStorm(t *testing.T) {
 			nothingLeft(t, nodes[0].Tier(), path)
 		}
 		t.Logf("%d grants, %d of them lost", s.grants, s.lost)
-		if s.grants < 30 {
+		if s.grants < 10 {
 			t.Errorf("seed %d: only %d grants", seed, s.grants)
 		}
 	})
