@@ -152,5 +152,5 @@ func (t *Tier) startTerm(ctx context.Context) {
 // commit puts a control entry into the log and waits until it is applied here. Leaders only.
 func (t *Tier) commit(e *tree.Entry) error {
 	e.At = t.cfg.Clock().UnixMilli()
-	return t.raft.Apply(tree.AppendEntry(nil, e), t.cfg.Patience).Error()
+	return t.await(t.raft.Apply(tree.AppendEntry(nil, e), t.cfg.Patience))
 }

@@ -37,7 +37,7 @@ func (t *Tier) Bootstrap(voters []Server) error {
 	for _, v := range voters {
 		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v.Name), Address: raft.ServerAddress(v.Address)})
 	}
-	if err := t.raft.BootstrapCluster(c).Error(); err != nil {
+	if err := t.await(t.raft.BootstrapCluster(c)); err != nil {
 		return fmt.Errorf("strong: form the cluster of %d voters: %w", len(voters), err)
 	}
 	return nil
@@ -71,7 +71,7 @@ func (t *Tier) Add(ctx context.Context, s Server) error {
 	}
 	id, addr := raft.ServerID(s.Name), raft.ServerAddress(s.Address)
 	if !s.Voter || !known {
-		if err := t.raft.AddNonvoter(id, addr, 0, t.cfg.Patience).Error(); err != nil {
+		if err := t.await(t.raft.AddNonvoter(id, addr, 0, t.cfg.Patience)); err != nil {
 			return fmt.Errorf("strong: add %s: %w", s.Name, err)
 		}
 	}
@@ -81,7 +81,7 @@ func (t *Tier) Add(ctx context.Context, s Server) error {
 	if err := t.awaitCaughtUp(ctx, s.Name); err != nil {
 		return fmt.Errorf("strong: %s has not caught up, so it gets no vote yet: %w", s.Name, err)
 	}
-	if err := t.raft.AddVoter(id, addr, 0, t.cfg.Patience).Error(); err != nil {
+	if err := t.await(t.raft.AddVoter(id, addr, 0, t.cfg.Patience)); err != nil {
 		return fmt.Errorf("strong: give %s its vote: %w", s.Name, err)
 	}
 	return nil
@@ -89,7 +89,7 @@ func (t *Tier) Add(ctx context.Context, s Server) error {
 
 // Remove takes a member out of the cluster. Leaders only.
 func (t *Tier) Remove(name string) error {
-	if err := t.raft.RemoveServer(raft.ServerID(name), 0, t.cfg.Patience).Error(); err != nil {
+	if err := t.await(t.raft.RemoveServer(raft.ServerID(name), 0, t.cfg.Patience)); err != nil {
 		return fmt.Errorf("strong: remove %s: %w", name, err)
 	}
 	return nil
@@ -97,7 +97,7 @@ func (t *Tier) Remove(name string) error {
 
 // Demote takes a voter's vote; it stays as a replica. Leaders only.
 func (t *Tier) Demote(name string) error {
-	if err := t.raft.DemoteVoter(raft.ServerID(name), 0, t.cfg.Patience).Error(); err != nil {
+	if err := t.await(t.raft.DemoteVoter(raft.ServerID(name), 0, t.cfg.Patience)); err != nil {
 		return fmt.Errorf("strong: take the vote of %s: %w", name, err)
 	}
 	return nil
@@ -188,7 +188,7 @@ func (t *Tier) HandoverTo(ctx context.Context, voters []string) error {
 	}
 	moved := make(chan error, 1)
 	f := t.raft.LeadershipTransferToServer(raft.ServerID(best), raft.ServerAddress(addr))
-	t.work.Go(func() { moved <- f.Error() })
+	t.work.Go(func() { moved <- t.await(f) })
 	select {
 	case err = <-moved:
 		if err != nil {

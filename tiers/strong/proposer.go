@@ -102,11 +102,15 @@ func (t *Tier) propose(ctx context.Context) {
 			e.At, e.EnforceQuota = t.cfg.Clock().UnixMilli(), t.cfg.EnforceQuota
 			b := tree.AppendEntry(nil, e)
 			t.proposed(len(b))
+			t.space.wrote(len(b))
 			f := t.raft.Apply(b, t.cfg.Patience)
 			flights.Go(func() {
-				err := f.Error()
+				err := t.await(f)
 				<-t.proposer.slots
-				if err != nil && !errors.Is(err, raft.ErrRaftShutdown) {
+				switch {
+				case errors.Is(err, raft.ErrLeadershipTransferInProgress): // it refuses at once whatever comes, until it is over
+					t.resendSoon()
+				case err != nil && !errors.Is(err, raft.ErrRaftShutdown):
 					t.log.Debug("an entry was not committed; its origins will send it again", "err", err)
 					t.outbox.rewind()
 				}

@@ -18,11 +18,13 @@ import (
 // sets free (deletes, the ends of sessions, elections), go on. Each member tells the leader its room when it asks for a sign of life, and
 // hears in the answer whether clients are refused, and why. A leader that is short of room itself gives its office to one that is not.
 type space struct {
-	reserve uint64 // Config.DiskReserve; 0: by the size of the disk
+	reserve uint64        // Config.DiskReserve; 0: by the size of the disk
+	again   chan struct{} // asks for a measurement now; capacity 1
 
 	mu      sync.Mutex
 	own     room                  // guarded by mu
 	members map[string]roomReport // guarded by mu; what others told this member, most of it while it leads
+	written uint64                // guarded by mu; bytes proposed here since the last measurement
 	refusal string                // guarded by mu; why clients are refused, as the leader says it; empty: they are not
 }
 
@@ -66,6 +68,21 @@ func (s *space) measured(member string, free, total uint64) {
 		reserve += reserve / 4
 	}
 	s.own = room{Member: member, Free: free, Reserve: reserve}
+	s.written = 0
+}
+
+// wrote notes that so many bytes go to the log: a good part of the reserve is not to be written between two measurements.
+func (s *space) wrote(n int) {
+	s.mu.Lock()
+	s.written += uint64(n)
+	due := s.own.Reserve > 0 && s.written > s.own.Reserve/8
+	s.mu.Unlock()
+	if due {
+		select {
+		case s.again <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // report is what the leader is told.
@@ -153,8 +170,8 @@ func (s *space) judge(others []string, now time.Time, patience time.Duration, se
 func (t *Tier) watchSpace(ctx context.Context) {
 	tick := time.NewTicker(t.cfg.Heartbeat)
 	defer tick.Stop()
-	var next time.Time // not handed over before
-	hurry := 0         // for how many ticks another one should have led
+	var next time.Time  // not handed over before
+	var hurry time.Time // since when another one should lead; zero: it need not
 	var refusing string
 	for {
 		if err := t.disk.do(ofRoom, false, func(*flight) error {
@@ -172,10 +189,13 @@ func (t *Tier) watchSpace(ctx context.Context) {
 			settled := now.Sub(t.Figures().LeadsSince) > 10*t.cfg.Heartbeat
 			refusal, roomier := t.space.judge(others, now, 10*t.cfg.Heartbeat, settled)
 			t.space.told(refusal)
-			if hurry++; !roomier {
-				hurry = 0
+			switch {
+			case !roomier:
+				hurry = time.Time{}
+			case hurry.IsZero():
+				hurry = now
 			}
-			if (hurry > 5 || hurry > 2 && refusal != "") && now.After(next) {
+			if waits := now.Sub(hurry); roomier && now.After(next) && (waits > 5*t.cfg.Heartbeat || waits > 2*t.cfg.Heartbeat && refusal != "") {
 				next = now.Add(t.cfg.Patience)
 				t.log.Warn("the disk is nearly full: another member shall lead", "dir", t.cfg.Dir)
 				callCtx, cancel := context.WithTimeout(ctx, t.cfg.Patience)
@@ -197,6 +217,7 @@ func (t *Tier) watchSpace(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-t.space.again:
 		}
 	}
 }

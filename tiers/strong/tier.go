@@ -28,6 +28,7 @@ type Tier struct {
 	stores    *Stores
 	raft      *raft.Raft    // set before started is closed
 	started   chan struct{} // raft's apply goroutine waits for it
+	ended     chan struct{} // closed when raft has ended
 	transport *transport
 	disk      *disk
 	space     *space
@@ -97,7 +98,7 @@ func Open(cfg Config) (*Tier, error) {
 		cfg: cfg, log: cfg.Logger, stores: stores,
 		tree: tree.New(), outbox: newOutbox(cfg.flaw), proposer: newProposer(), rounds: newRounds(),
 		lead: newLeadership(), touches: newTouches(), beats: newBeats(), mode: newMode(), detector: newDetector(cfg.Heartbeat, cfg.MaxHeartbeat, time.Now()), restores: new(restores),
-		space: &space{reserve: cfg.DiskReserve, members: make(map[string]roomReport)}, hasNumber: make(chan struct{}), started: make(chan struct{}), leaderless: time.Now(),
+		space: &space{reserve: cfg.DiskReserve, again: make(chan struct{}, 1), members: make(map[string]roomReport)}, hasNumber: make(chan struct{}), started: make(chan struct{}), ended: make(chan struct{}), leaderless: time.Now(),
 		figures: Figures{LastProposal: -1, MinProposal: -1, MaxProposal: -1},
 	}
 	t.tree.Plant(cfg.flaw.tree())
@@ -185,7 +186,9 @@ func (t *Tier) Close() error {
 		}
 		t.stop()
 		t.disk.close()
-		errs = append(errs, t.raft.Shutdown().Error(), t.server.Close(), t.peers.close(), t.transport.Close())
+		errs = append(errs, t.raft.Shutdown().Error())
+		close(t.ended)
+		errs = append(errs, t.server.Close(), t.peers.close(), t.transport.Close())
 		t.work.Wait()
 		t.noteReach()
 		errs = append(errs, t.disk.do(ofAll, true, func(*flight) error { return t.stores.close() }))
