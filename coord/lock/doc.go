@@ -1,5 +1,5 @@
 // Package lock has the recipes for mutual exclusion: [Mutex], and beside it [RWMutex], [Semaphore], [Lease], [Election], [Barrier],
-// [DoubleBarrier] and [Counter].
+// [DoubleBarrier], [Counter] and [Shards].
 //
 //	held, err := lock.New(node, "/locks/db/users/shards/00").Acquire(ctx)
 //	if err != nil {

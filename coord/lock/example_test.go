@@ -286,3 +286,27 @@ func ExampleCounter() {
 		fmt.Println("order", n)
 	}
 }
+
+func ExampleShards() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop() // leaves
+	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: "data", Bind: "127.0.0.1:7400"})
+	if err != nil {
+		slog.Error("open", "err", err)
+		return
+	}
+	defer node.Close()
+
+	// 64 shards of users among all members that run this.
+	users := lock.NewShards(node, "/locks/users", 64, lock.Identifier("10.0.0.5:9090"))
+	err = users.Join(ctx, 1, func(ctx context.Context, shard int, token int64) {
+		for ctx.Err() == nil { // until the shard is to be another's
+			if err := writeTo(ctx, fmt.Sprint("users/", shard), token); err != nil {
+				slog.Error("failed", "shard", shard, "err", err)
+			}
+		}
+	})
+	if err != nil {
+		slog.Error("failed", "err", err)
+	}
+}
