@@ -43,7 +43,7 @@ class Driver:
 
 
 def go(*args):
-    """The Go program, and where it serves clients."""
+    """The Go program, and where it serves clients. Arguments: "curator", or the addresses of members to join."""
     path = os.path.join(scratch("turns"), "turns")
     subprocess.run(["go", "build", "-o", path, "./e2e/turns"], cwd=os.path.dirname(harness.HERE), check=True)
     p = Process([path, *args], stdin=subprocess.PIPE)

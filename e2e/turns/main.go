@@ -1,11 +1,13 @@
 // Turns is a member in this program, which serves clients of ZooKeeper, and takes turns at locks with them. It is driven by lines on stdin; the
 // other drivers of e2e/turns.py speak the same language.
 //
-//	go run ./e2e/turns [curator]
+//	go run ./e2e/turns [curator] [ADDRESS,ADDRESS...]
+//
+// It is a cluster of its own, or joins one whose members have those addresses.
 //
 // It says "clients HOST:PORT". Then "take NAME KIND" is answered by "held NAME" when it is granted, "free NAME" by "freed NAME", and
 // "work KIND TURNS GUARD" by "worked OVERLAPS" after so many turns, in each of which the file GUARD is locked, by readers together.
-// KIND is mutex, rlock, wlock, or semaphore:WEIGHT.
+// It says "lost NAME: WHY" when what it holds is lost. KIND is mutex, rlock, wlock, or semaphore:WEIGHT.
 package main
 
 import (
@@ -41,7 +43,16 @@ func run(in io.Reader, out io.Writer, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	node, err := coord.Open(ctx, coord.Config{Name: "one", Dir: dir, Bind: "127.0.0.1:0"})
+	cfg := coord.Config{Name: "turns", Dir: dir, Bind: "127.0.0.1:0"}
+	var opts []lock.Option
+	for _, arg := range args {
+		if arg == "curator" {
+			opts = append(opts, lock.CuratorNames())
+		} else {
+			cfg.Join, cfg.Role = strings.Split(arg, ","), coord.Replica
+		}
+	}
+	node, err := coord.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -59,11 +70,9 @@ func run(in io.Reader, out io.Writer, args []string) (err error) {
 	}
 	defer func() { err = errors.Join(err, clients.Close(context.WithoutCancel(ctx))) }()
 
-	d := &driver{node: node, out: out, held: make(map[string]*lock.Held)}
-	if len(args) > 0 && args[0] == "curator" {
-		d.opts = append(d.opts, lock.CuratorNames())
-	}
+	d := &driver{node: node, out: out, opts: opts, held: make(map[string]*lock.Held)}
 	defer d.work.Wait()
+	defer d.freeAll()
 	defer stop() // first: those who wait give up
 	d.say("clients %v", clients.Addr())
 	for lines := bufio.NewScanner(in); lines.Scan(); {
@@ -136,6 +145,10 @@ func (d *driver) take(ctx context.Context, name, kind string) error {
 	d.held[name] = held
 	d.mu.Unlock()
 	d.say("held %s", name)
+	<-held.Context().Done()
+	if lost := held.State().Lost; lost != nil {
+		d.say("lost %s: %v", name, lost.Reason)
+	}
 	return nil
 }
 
@@ -152,6 +165,17 @@ func (d *driver) free(ctx context.Context, name string) error {
 	}
 	d.say("freed %s", name)
 	return nil
+}
+
+// freeAll gives up what is held at the end.
+func (d *driver) freeAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, held := range d.held {
+		if err := held.Release(context.Background()); err != nil {
+			fmt.Fprintf(d.out, "failed to free %s: %v\n", name, err)
+		}
+	}
 }
 
 func (d *driver) turns(ctx context.Context, kind, turns, guard string) error {
