@@ -54,6 +54,7 @@ func (f DiskFull) Inject(c Cluster, r *rand.Rand) (func() error, string) {
 type DiskFail struct {
 	Who    Who
 	Writes int
+	Any    bool // not only to its log
 }
 
 func (f DiskFail) Kind() string { return "disk fail" }
@@ -61,5 +62,5 @@ func (f DiskFail) Kind() string { return "disk fail" }
 func (f DiskFail) Inject(c Cluster, r *rand.Rand) (func() error, string) {
 	one := f.Who.pick(c, r)
 	n := max(f.Writes, 1)
-	return wrong(c, one, simdisk.Faults{FailWrites: n}), fmt.Sprintf("%d writes of %s", n, one)
+	return wrong(c, one, simdisk.Faults{FailWrites: n, FailAny: f.Any}), fmt.Sprintf("%d writes of %s", n, one)
 }

@@ -20,8 +20,12 @@ type Cluster interface {
 	Clock(member string) *Clock
 	// Kill ends a member at once, as SIGKILL or a loss of power would. It may be dead already.
 	Kill(member string, tail simdisk.Tail)
+	// Stop ends a member in the planned way. It does not wait for the end.
+	Stop(member string)
 	// Start starts a dead member from its disk.
 	Start(member string) error
+	// Handover asks the member to give the leadership to another, if it has it. It does not wait for the outcome.
+	Handover(member string)
 }
 
 // Fault is one thing that goes wrong. The structs of this package implement it; their zero values are the plainest of their kind.

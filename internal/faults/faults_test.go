@@ -42,6 +42,8 @@ func (w *world) Net() *simnet.Net              { return w.net }
 func (w *world) Disk(m string) *simdisk.Disk   { return w.disks[m] }
 func (w *world) Clock(string) *Clock           { return w.clock }
 func (w *world) Kill(m string, _ simdisk.Tail) { w.dead[m] = true; w.log = append(w.log, "kill "+m) }
+func (w *world) Stop(m string)                 { w.dead[m] = true; w.log = append(w.log, "stop "+m) }
+func (w *world) Handover(m string)             { w.log = append(w.log, "handover "+m) }
 func (w *world) Start(m string) error {
 	delete(w.dead, m)
 	w.log = append(w.log, "start "+m)
@@ -62,7 +64,7 @@ func TestOneSeedIsOneSchedule(t *testing.T) {
 			}
 		}
 	}
-	if len(kinds) != 18 {
+	if len(kinds) != 20 {
 		t.Errorf("%d kinds of faults: %v", len(kinds), kinds)
 	}
 }

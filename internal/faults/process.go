@@ -42,6 +42,35 @@ func (k Kill) Inject(c Cluster, r *rand.Rand) (func() error, string) {
 	}, fmt.Sprintf("%v, %v", dead, k.Tail)
 }
 
+// Stop stops a member as an operator would, and starts it again.
+type Stop struct{ Who Who }
+
+func (s Stop) Kind() string { return "stop" }
+
+func (s Stop) Inject(c Cluster, r *rand.Rand) (func() error, string) {
+	one := s.Who.pick(c, r)
+	c.Stop(one)
+	return func() error {
+		if c.Running(one) {
+			return nil
+		}
+		return c.Start(one)
+	}, one
+}
+
+// Handover makes the leader give its leadership to another.
+type Handover struct{}
+
+func (Handover) Kind() string { return "handover" }
+
+func (Handover) Inject(c Cluster, _ *rand.Rand) (func() error, string) {
+	one := c.Leader()
+	if one != "" {
+		c.Handover(one)
+	}
+	return nil, "of " + one
+}
+
 // Pause makes a member stand still, as a long garbage collection or SIGSTOP does: nothing of what it sends arrives, nothing reaches it, its
 // writes hang, and nothing breaks. Then it all goes on at once. Its timers do not stand still: that can't be done to a part of a process.
 type Pause struct{ Who Who }

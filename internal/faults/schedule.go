@@ -63,7 +63,7 @@ func length(r *rand.Rand, longest time.Duration) time.Duration {
 func Any(r *rand.Rand) Fault {
 	who := []Who{Anyone, Leader, Follower}[r.IntN(3)]
 	tail := simdisk.Tail(r.IntN(3))
-	switch r.IntN(20) {
+	switch r.IntN(22) {
 	case 0:
 		return Partition{Shape: Symmetric}
 	case 1:
@@ -99,8 +99,12 @@ func Any(r *rand.Rand) Fault {
 		if r.IntN(2) == 0 {
 			return DiskFull{Who: who, Room: r.Int64N(4096)}
 		}
-		return DiskFail{Who: who, Writes: 1 + r.IntN(2)}
+		return DiskFail{Who: who, Writes: 1 + r.IntN(2), Any: r.IntN(2) == 0}
 	case 18:
+		return Handover{}
+	case 19:
+		return Stop{Who: who}
+	case 20:
 		return ClockJump{Who: who, By: between(r, -time.Hour, time.Hour)}
 	default:
 		return ClockDrift{Who: who, Rate: r.Float64() - 0.5}

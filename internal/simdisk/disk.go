@@ -31,10 +31,11 @@ type Faults struct {
 	Stall bool
 	// Slow is added to each fsync.
 	Slow time.Duration
-	// Capacity bounds what the disk holds, in bytes of log and snapshots; beyond it writes fail with ENOSPC and store nothing. 0: no bound.
+	// Capacity bounds what the disk holds, in bytes; beyond it writes fail with ENOSPC and store nothing. What is deleted gives room. 0: no bound.
 	Capacity int64
-	// FailWrites is how many of the next writes to the log fail with EIO and store nothing.
+	// FailWrites is how many of the next writes fail with EIO and store nothing: of those to the log, unless FailAny.
 	FailWrites int
+	FailAny    bool // any write counts for FailWrites: to the log, the stable store, a snapshot, and the cutting of the log
 	// Lies is for how long a write to the log that was acknowledged may still be lost in a crash: a disk that does not keep its promise.
 	// No schedule uses it, as nothing can be safe on such a disk: it shows that the kit finds the loss.
 	Lies time.Duration
@@ -188,11 +189,11 @@ func (m *mount) size() (n int64) {
 
 func logSize(l *raft.Log) int64 { return int64(len(l.Data)+len(l.Extensions)) + 32 }
 
-// commit does a write of that many bytes: it returns when the write is fsynced, or has failed. Of a ghost it returns at once.
+// commit does a write of that many bytes, to the log or elsewhere: it returns when the write is fsynced, or has failed. Of a ghost it returns at once.
 func (m *mount) commit(w *write, size int64, toLog bool) error {
 	d := m.d
 	d.mu.Lock()
-	if toLog && d.faults.FailWrites > 0 && !m.ghost {
+	if (toLog || d.faults.FailAny) && d.faults.FailWrites > 0 && !m.ghost {
 		d.faults.FailWrites--
 		d.mu.Unlock()
 		return fmt.Errorf("simdisk: write: %w", syscall.EIO)

@@ -134,7 +134,7 @@ var _ raft.StableStore = (*stableStore)(nil)
 // Set returns when the value is fsynced.
 func (s *stableStore) Set(key, value []byte) error {
 	k, v := string(key), bytes.Clone(value)
-	return s.m.commit(&write{apply: func(to *mount, _ int) { to.stable[k] = v }}, 0, false)
+	return s.m.commit(&write{apply: func(to *mount, _ int) { to.stable[k] = v }}, int64(len(k)+len(v)), false)
 }
 
 // Get fails with what raft takes for a missing value.

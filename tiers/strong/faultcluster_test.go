@@ -165,6 +165,50 @@ func (m *faultMember) stop() {
 	})
 }
 
+// Stop hands the leadership over and closes the member, as a planned stop does.
+func (c *faultCluster) Stop(name string) {
+	m := c.member(name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.running {
+		return
+	}
+	m.running = false
+	tier := m.tier
+	m.tier = nil
+	if tier == nil {
+		return
+	}
+	stopped := make(chan struct{})
+	m.stopped = stopped
+	c.starts.Go(func() {
+		defer close(stopped)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := tier.Handover(ctx); err != nil {
+			c.t.Logf("%s does not hand over: %v", name, err)
+		}
+		if err := errors.Join(tier.Close(), tier.cfg.Port.Close()); err != nil {
+			c.t.Logf("stopping %s: %v", name, err)
+		}
+	})
+}
+
+// Handover hands the leadership over beside.
+func (c *faultCluster) Handover(name string) {
+	tier := c.member(name).now()
+	if tier == nil {
+		return
+	}
+	c.starts.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := tier.Handover(ctx); err != nil {
+			c.t.Logf("%s does not hand over: %v", name, err)
+		}
+	})
+}
+
 // Start begins to start the member; a process that can't start is started again every second, as a supervisor would.
 func (c *faultCluster) Start(name string) error {
 	m := c.member(name)
@@ -194,7 +238,9 @@ func (c *faultCluster) Start(name string) error {
 				m.mu.Unlock()
 				return
 			}
-			c.t.Logf("%s does not start: %v", name, err)
+			if first {
+				c.t.Logf("%s does not start: %v", name, err)
+			}
 			<-time.After(time.Second)
 		}
 	})

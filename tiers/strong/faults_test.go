@@ -203,9 +203,11 @@ func (l *load) furnish(ctx context.Context, round int) error {
 
 // fill makes the tree bigger.
 func (l *load) fill(ctx context.Context, n int) error {
+	m := l.c.members[0]
+	setup := l.rec.Client("setup", m.name, m.now())
 	for i := range n {
 		op := create(fmt.Sprintf("/bulk%d", i), fmt.Sprintf("%8192d", i), tiers.Persistent)
-		if _, err := tiers.Do(ctx, l.c.members[0].now(), tiers.Txn{Ops: []tiers.Op{op}}); err != nil {
+		if _, err := tiers.Do(ctx, setup, tiers.Txn{Ops: []tiers.Op{op}}); err != nil {
 			return err
 		}
 	}

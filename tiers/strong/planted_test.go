@@ -127,7 +127,7 @@ var flawed = []planted{
 		trial: trial{crowd: 12, pace: pace{20 * ms, 20 * ms}, tune: slowTimers, faults: every(3*time.Second, resets(20)...)},
 	},
 	{
-		name: "ephemerals outlive their session", flaw: flawOrphan, found: []string{"late expiry"}, seeds: 10,
+		name: "ephemerals outlive their session", flaw: flawOrphan, found: []string{"late expiry", "does not serve"}, seeds: 10,
 		trial: trial{pace: brisk, faults: every(12*time.Second, step(0, 10*time.Second, faults.Partition{Shape: faults.Isolate, Who: faults.Follower}))},
 	},
 	{

@@ -112,7 +112,7 @@ func (t *Tier) propose(ctx context.Context) {
 					t.resendSoon()
 				case err != nil && !errors.Is(err, raft.ErrRaftShutdown):
 					t.log.Debug("an entry was not committed; its origins will send it again", "err", err)
-					t.outbox.rewind()
+					t.resendSoon() // not at once: while it hands over, raft refuses at once
 				}
 			})
 		}

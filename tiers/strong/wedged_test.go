@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/strata-coord/strata/internal/simdisk"
 	"github.com/strata-coord/strata/tiers"
 )
@@ -42,6 +44,34 @@ func TestFailedWriteBehindACutIsTriedAgain(t *testing.T) {
 		}
 		if d := time.Since(begun); d > 10*time.Second || old.disk.Faults().FailWrites != 0 {
 			t.Errorf("it took %v, and %d writes are still to fail", d, old.disk.Faults().FailWrites)
+		}
+	})
+}
+
+// A leader that is handing over refuses what it is asked to propose. That must not become a loop that spins: on fake time it never ends.
+func TestWritesWhileHandingOverDontSpin(t *testing.T) {
+	watchdog := time.AfterFunc(30*time.Second, func() { panic("the sender spins") })
+	defer watchdog.Stop()
+	synctest.Test(t, func(t *testing.T) {
+		c := newFaultCluster(t, 1, 3, nil)
+		defer c.stop()
+		if err := c.form(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		old := c.member(c.Leader())
+		next := c.members[0]
+		if next == old {
+			next = c.members[1]
+		}
+		c.net.Freeze(next.host)
+		moved := old.now().raft.LeadershipTransferToServer(raft.ServerID(next.name), raft.ServerAddress(next.host+":7400"))
+		p := old.now().Submit(t.Context(), tiers.Txn{Ops: []tiers.Op{create("/a", "", tiers.Persistent)}})
+		if err := moved.Error(); err == nil {
+			t.Error("the leadership went to a member that stands still")
+		}
+		c.net.Thaw(next.host)
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
