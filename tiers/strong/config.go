@@ -93,6 +93,8 @@ type Stores struct {
 	// Incarnation is this start's number: greater than any earlier start's of the same data. 0: Open counts in Stable.
 	Incarnation uint32
 	Closers     []io.Closer
+	// snapshots is the directory of Snapshots; empty: it has none.
+	snapshots string
 }
 
 func (c *Config) setDefaults() error {

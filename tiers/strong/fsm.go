@@ -20,6 +20,7 @@ var _ raft.ConfigurationStore = fsm{}
 // Apply applies one entry. What can't be decoded is the same on every member, so it is skipped on every member.
 func (t fsm) Apply(l *raft.Log) any {
 	<-t.started
+	t.installed.Store(0)
 	e, err := tree.DecodeEntry(l.Data)
 	if err != nil {
 		t.log.Error("skipped an entry of the log that this version cannot read: is a newer version running elsewhere?",
@@ -200,6 +201,13 @@ func (s *snapshot) Release() { s.s.Release() }
 // Restore replaces the tree, at start and when this member was too far behind for the log.
 func (t fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
+	select {
+	case <-t.started:
+		if n := t.installed.Add(1); n > 1 {
+			t.log.Error("the leader sends one snapshot after the other, and no entry follows: compare the logs of both members, and start this one with an empty directory if it goes on", "snapshots", n)
+		}
+	default: // the member's own, at its start
+	}
 	if err := t.tree.Restore(r); err != nil {
 		return fmt.Errorf("strong: restore a snapshot: %w", err)
 	}

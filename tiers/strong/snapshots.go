@@ -1,6 +1,10 @@
 package strong
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+
 	"github.com/hashicorp/raft"
 )
 
@@ -8,6 +12,19 @@ import (
 type snapshotStore struct {
 	raft.SnapshotStore
 	disk *disk
+	dir  string // empty: none
+}
+
+// unfinished is the end of the name of a directory with a snapshot that is not written to its end.
+const unfinished = ".tmp"
+
+// removeUnfinished removes what a crash left of snapshots.
+func removeUnfinished(dir string) error {
+	names, err := filepath.Glob(filepath.Join(dir, "*"+unfinished))
+	for _, name := range names {
+		err = errors.Join(err, os.RemoveAll(name))
+	}
+	return err
 }
 
 func (s snapshotStore) Create(v raft.SnapshotVersion, index, term uint64, c raft.Configuration, configIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
@@ -26,13 +43,14 @@ func (s snapshotStore) Create(v raft.SnapshotVersion, index, term uint64, c raft
 	if err != nil {
 		return nil, err
 	}
-	return watchedSink{sink, s.disk}, nil
+	return watchedSink{sink, s.disk, s.dir}, nil
 }
 
 // watchedSink is one snapshot under way.
 type watchedSink struct {
 	raft.SnapshotSink
 	disk *disk
+	dir  string // of the store; empty: none
 }
 
 func (s watchedSink) Write(b []byte) (n int, err error) {
@@ -51,6 +69,13 @@ func (s watchedSink) Close() error {
 	return s.disk.do(ofSnapshot, false, func(*flight) error { return s.SnapshotSink.Close() })
 }
 
+// Cancel leaves nothing behind. Raft's own flushes first, and leaves the snapshot where it is if that fails: on a full disk, that is.
 func (s watchedSink) Cancel() error {
-	return s.disk.do(ofSnapshot, false, func(*flight) error { return s.SnapshotSink.Cancel() })
+	return s.disk.do(ofSnapshot, false, func(*flight) error {
+		err := s.SnapshotSink.Cancel()
+		if err != nil && s.dir != "" {
+			err = os.RemoveAll(filepath.Join(s.dir, s.ID()+unfinished))
+		}
+		return err
+	})
 }

@@ -76,6 +76,10 @@ func openStores(c *Config) (_ *Stores, err error) {
 	s.Closers = append(s.Closers, stable)
 
 	s.Snapshots, err = raft.NewFileSnapshotStoreWithLogger(c.Dir, snapshotsKept, hc.Named("snapshots"))
+	s.snapshots = filepath.Join(c.Dir, "snapshots")
+	if err == nil {
+		err = removeUnfinished(s.snapshots)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("strong: open the snapshots in %s: %w", c.Dir, err)
 	}

@@ -60,6 +60,8 @@ type Tier struct {
 	reach atomic.Uint64             // noted in the stable store
 	fresh atomic.Pointer[time.Time] // begin of the last round whose index is applied here
 
+	installed atomic.Int32 // snapshots of the leader since the last entry was applied
+
 	removed atomic.Bool // this member is no part of the cluster any more; see SetRemoved
 
 	mu         sync.Mutex
@@ -153,7 +155,7 @@ func (t *Tier) startRaft() error {
 		Timeout:               10 * time.Second,
 		Logger:                rc.Logger.Named("transport"),
 	}, t.cfg.Heartbeat, t.follows, t.disk.unfit)
-	r, err := raft.NewRaft(rc, fsm{t}, t.raftLog, t.stable, snapshotStore{t.stores.Snapshots, t.disk}, t.transport)
+	r, err := raft.NewRaft(rc, fsm{t}, t.raftLog, t.stable, snapshotStore{t.stores.Snapshots, t.disk, t.stores.snapshots}, t.transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("strong: start raft from %s: %w", t.cfg.Dir, err), t.transport.Close())
 	}
