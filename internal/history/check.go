@@ -42,6 +42,7 @@ type history struct {
 	facts     map[string][]fact              // by path, in the order of their zxids
 	doubtful  map[string][]*Op               // by path: txns that may have changed it, or may do so later
 	ephemeral map[string]bool                // paths that were ephemerals: they end without a txn of a client
+	newest    tiers.Zxid                     // of all known
 	named     map[string]bool                // paths that txns name
 	alive     map[tiers.SessionID]tiers.Zxid // the last txn of each session
 }

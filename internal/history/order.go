@@ -112,7 +112,9 @@ func (h *history) collectTxns() error {
 		}
 		for i := range o.txn.Ops {
 			op := &o.txn.Ops[i]
-			h.named[op.Path] = true
+			if op.Path != "" { // those of a session have none
+				h.named[op.Path] = true
+			}
 			if op.Kind == tiers.OpCreate && op.Mode != tiers.Persistent && op.Mode != tiers.PersistentSequential {
 				h.ephemeral[op.Path] = true
 			}
@@ -160,6 +162,9 @@ func (h *history) collectTxns() error {
 
 func (h *history) sortFacts() {
 	for _, fs := range h.facts {
+		for i := range fs {
+			h.newest = max(h.newest, fs[i].zxid)
+		}
 		slices.SortFunc(fs, func(a, b fact) int { return cmp.Or(cmp.Compare(a.zxid, b.zxid), cmp.Compare(a.step, b.step)) })
 	}
 }

@@ -97,11 +97,21 @@ func (a *arm) armed(o *Op) {
 	}
 }
 
-// shown tells whether the watch's member had shown state from change on, but before the event, when it told of the event. If not, it may have
+// owed tells whether a member that shows state z must have told of a change, unless it did before. A znode that was not there may have come and
+// gone while the member was away; if it caught up by a snapshot, it has nothing to tell.
+func (h *history) owed(a *arm, change, z tiers.Zxid) bool {
+	if z < change || a.exists || a.scope != tiers.ScopeData {
+		return z >= change
+	}
+	f := h.at(a.path, z)
+	return f != nil && f.change != deleted && h.mayHave(tiers.OpDelete, a.path, never) == 0 && (!h.ephemeral[a.path] || h.livesAt(f.owner, z))
+}
+
+// shown tells whether the watch's member had shown state from change on, but before the event (nil: ever), when it told of the event. If not, it may have
 // caught up by a snapshot, over both at once: then a watcher hears of the difference, at the zxid of the snapshot.
 func (h *history) shown(a *arm, change tiers.Zxid, event *seen) bool {
 	between := func(member string, z tiers.Zxid, when int64) bool {
-		return member == a.client.member && z >= change && z < event.event.Zxid && when > a.from.seq && when < event.when.seq
+		return member == a.client.member && when > a.from.seq && (event == nil || z < event.event.Zxid && when < event.when.seq) && h.owed(a, change, z)
 	}
 	for _, o := range h.ops {
 		if o.done.seq != never && between(o.client.member, o.zxid, o.done.seq) {
@@ -198,14 +208,14 @@ func (h *history) checkWatches() error {
 			return h.violation("lost watch", fmt.Sprintf("%s watches %s as of %v, which was changed by %v, and it was told of %v first",
 				a.client.name, a.path, a.zxid, change, event.event.Zxid), event.when)
 		}
-		if event == nil && a.until.seq == never {
+		if event == nil && a.until.seq == never && (h.owed(a, change, h.newest) || h.shown(a, change, nil)) {
 			return h.violation("lost watch", fmt.Sprintf("%s watches %s as of %v, which was changed by %v, and it was never told", a.client.name, a.path, a.zxid, change), a.from)
 		}
 		for _, o := range reads[a.client] {
 			if o.done.seq > a.until.seq || event != nil && o.done.seq > event.when.seq {
 				break
 			}
-			if o.zxid >= change && o.done.seq > a.from.seq {
+			if o.done.seq > a.from.seq && h.owed(a, change, o.zxid) {
 				return h.violation("late watch", fmt.Sprintf("%s watches %s as of %v, which was changed by %v, and it read state of %v before it was told",
 					a.client.name, a.path, a.zxid, change, o.zxid), o.done)
 			}

@@ -29,6 +29,21 @@ func TestWatches(t *testing.T) {
 		"never told":            {func(t *teller) { t.a.create(1, "/x", "a"); t.watches(data, 1, "/x", x); t.b.set(2, 1, "/x", "b", 0) }, "lost watch"},
 		"never told of a birth": {func(t *teller) { t.watches(data, 0, "/x", tiers.Stat{}); t.b.create(1, "/x", "a") }, "lost watch"},
 		"never told of a child": {func(t *teller) { t.a.create(1, "/x", "a"); t.watches(children, 1, "/x", x); t.b.create(2, "/x/y", "") }, "lost watch"},
+		"came and went, over which a snapshot leaps": {func(t *teller) {
+			t.watches(data, 0, "/x", tiers.Stat{})
+			t.b.create(1, "/x", "a")
+			t.b.remove(2, "/x", 0)
+			t.a.syncs(2)
+			t.b.create(3, "/x", "b")
+			t.told(tiers.NodeCreated, 3, "/x")
+		}, ""},
+		"came, was shown, and went": {func(t *teller) {
+			t.watches(data, 0, "/x", tiers.Stat{})
+			t.b.create(1, "/x", "a")
+			t.a.syncs(1)
+			t.b.remove(2, "/x", 0)
+			t.told(tiers.NodeDeleted, 2, "/x")
+		}, "lost watch"},
 		"gone away": {func(t *teller) {
 			t.a.create(1, "/x", "a")
 			t.watches(data, 1, "/x", x)

@@ -199,6 +199,10 @@ func (c *faultClient) op(ctx context.Context, at *attachment, id tiers.SessionID
 		c.do(ctx, at, id, create("/e."+c.name, c.payload(), tiers.Ephemeral))
 	case k < 74:
 		c.do(ctx, at, id, tiers.Op{Kind: tiers.OpDelete, Path: "/e." + c.name, Version: tiers.AnyVersion})
+	case k < 77: // a list, and a watch of it
+		path := []string{"/lock", fmt.Sprintf("/q%d", round), node}[c.rand.IntN(3)]
+		at.tier.Follow(ctx, tiers.Query{Path: path, Want: tiers.WantChildren, Session: id,
+			Watch: &tiers.WatchSpec{Watcher: at.watcher, Scope: tiers.ScopeChildren}}, nil).Wait(ctx)
 	case k < 82: // a watch of a register, a znode that comes and goes, or somebody's ephemeral
 		path := []string{reg, node, fmt.Sprintf("/e.c%d", c.rand.IntN(4))}[c.rand.IntN(3)]
 		at.tier.Follow(ctx, tiers.Query{Path: path, Want: tiers.WantStat, Session: id,

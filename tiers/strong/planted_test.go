@@ -118,7 +118,7 @@ var flawed = []planted{
 			step(0, 3*time.Second, faults.Partition{Shape: faults.Isolate}), step(300*ms, 500*ms, faults.Kill{Who: faults.Follower}), step(time.Second, 200*ms, faults.Kill{All: true}))},
 	},
 	{
-		name: "a batch sent again is applied again", flaw: flawRepeat, found: []string{"lost or repeated write", "applied twice", "out of nothing"}, seeds: 30,
+		name: "a batch sent again is applied again", flaw: flawRepeat, found: []string{"lost or repeated write", "applied twice", "out of nothing"}, first: 24, seeds: 40,
 		trial: trial{crowd: 8, pace: brisk, faults: every(4*time.Second,
 			step(0, 2500*ms, faults.DiskStall{Who: faults.Leader}), step(3*time.Second, 500*ms, faults.Kill{Who: faults.Leader}))},
 	},
