@@ -88,6 +88,14 @@ func runSeed(t *testing.T, seed uint64) outcome {
 			return faults.Generate(r, faults.Options{Length: time.Minute, Gap: 7 * time.Second, Longest: 20 * time.Second})
 		}
 	}
+	if tune := x.tune; seed%3 == 0 { // and those who were away catch up by snapshots
+		x.tune = func(c *Config) {
+			if tune != nil {
+				tune(c)
+			}
+			snapshotOften(c)
+		}
+	}
 	return x.run(t)
 }
 
