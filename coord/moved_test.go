@@ -3,6 +3,7 @@ package coord
 import (
 	"fmt"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,11 +26,21 @@ func TestAllAddressesChange(t *testing.T) {
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}
-		taken, err := net.Listen("tcp", old) // nobody gets it back
+		taken, err := net.Listen("tcp", old) // a stranger has it now
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { taken.Close() })
+		var strangers sync.WaitGroup
+		strangers.Go(func() {
+			for {
+				c, err := taken.Accept()
+				if err != nil {
+					return
+				}
+				c.Close()
+			}
+		})
+		t.Cleanup(func() { taken.Close(); strangers.Wait() })
 	}
 	ns, join = nil, nil
 	for i := range 3 {

@@ -289,3 +289,44 @@ func TestLogAfterAFailedWrite(t *testing.T) {
 		t.Errorf("after a loss: %v; want ErrCorrupt", err)
 	}
 }
+
+// failingStable fails that many writes.
+type failingStable struct {
+	raft.StableStore
+	fails int
+}
+
+func (s *failingStable) SetUint64(key []byte, v uint64) error {
+	if s.fails--; s.fails >= 0 {
+		return syscall.ENOSPC
+	}
+	return s.StableStore.SetUint64(key, v)
+}
+
+// Raft panics when it can't note its term.
+func TestTermThatCannotBeNoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk(time.Second, testLogger(), func() bool { return false })
+		inner := &failingStable{raft.NewInmemStore(), 20}
+		s := stableStore{inner, d}
+		begun := time.Now()
+		if err := s.SetUint64(currentTermKey, 7); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := s.GetUint64(currentTermKey); err != nil || n != 7 || time.Since(begun) < time.Second {
+			t.Errorf("after %v the term is %d, %v", time.Since(begun), n, err)
+		}
+		inner.fails = 1
+		if err := s.SetUint64([]byte("LastVoteTerm"), 7); err == nil {
+			t.Error("a vote that is not noted would be given")
+		}
+		inner.fails = 1 << 30
+		done := make(chan error, 1)
+		go func() { done <- s.SetUint64(currentTermKey, 8) }()
+		<-time.After(time.Minute)
+		d.close()
+		if err := <-done; err != nil {
+			t.Errorf("at the end: %v", err)
+		}
+	})
+}
