@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Locks, read-write locks and semaphores that a Go program and kazoo share.   kazoo_turns.py [CASE...]"""
+"""Locks, read-write locks, semaphores, elections, barriers and counters that a Go program and kazoo share.   kazoo_turns.py [CASE...]"""
 import signal
 import subprocess
 import sys
@@ -56,4 +56,5 @@ def a_go_holder_that_sleeps_loses_its_lock():
 
 
 if __name__ == "__main__":
-    sys.exit(harness.run([each_way(turns.mutex), each_way(turns.read_write), each_way(turns.semaphore), go_and_kazoo_contend, a_go_holder_that_sleeps_loses_its_lock], sys.argv[1:]))
+    sys.exit(harness.run([each_way(turns.mutex), each_way(turns.read_write), each_way(turns.semaphore), each_way(turns.election), each_way(turns.barrier),
+                          each_way(turns.double_barrier), each_way(turns.counter), go_and_kazoo_contend, a_go_holder_that_sleeps_loses_its_lock], sys.argv[1:]))

@@ -99,6 +99,61 @@ def semaphore(a, b):
     b.free("s3")
 
 
+def led_by(a, b, data):
+    for d in (a, b):
+        d.tell("leader")
+        d.expect("leader", data)
+
+
+def election(a, b):
+    a.take("e1", "election:first")
+    b.tell("take", "e2", "election:second")
+    b.waits()
+    led_by(a, b, "first")
+    a.free("e1")
+    b.expect("held", "e2")
+    led_by(a, b, "second")
+    b.free("e2")
+
+
+def barrier(a, b):
+    a.tell("barrier", "up")
+    a.expect("barrier", "up")
+    b.tell("barrier", "wait")
+    b.waits()
+    a.tell("barrier", "down")
+    a.expect("barrier", "down")
+    b.expect("barrier", "wait")
+
+
+def double_barrier(a, b):
+    """Several rounds: whose name is the lower one is chance."""
+    for i in range(6):
+        mine, other = "a%d" % i, "b%d" % i
+        a.tell("enter", mine, 2)
+        a.waits()
+        b.tell("enter", other, 2)
+        a.expect("entered", mine)
+        b.expect("entered", other)
+        a.tell("leave", mine)
+        a.waits()
+        b.tell("leave", other)
+        a.expect("left", mine)
+        b.expect("left", other)
+
+
+def counter(a, b):
+    """Both add at once."""
+    name = os.urandom(4).hex()
+    for d in (a, b, a, b):
+        d.tell("add", name, 50)
+    for d in (a, b, a, b):
+        d.expect("added", 50)
+    for d in (a, b):
+        d.tell("get", name)
+        d.expect("value", 200)
+
+
 def contention(a, b, turns, kinds_of_b):
     """Both sorts take turns at once; nobody finds a file locked that it must have alone."""
     for theirs in kinds_of_b:

@@ -14,6 +14,30 @@ cli.start()
 held = {}
 
 
+inside = {}
+
+
+class Elected:
+    """Leads from acquire to release."""
+
+    def __init__(self, data):
+        self.election = cli.Election("/turns/election", data)
+        self.leads, self.over = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.election.run, args=(self._lead,), daemon=True)
+
+    def _lead(self):
+        self.leads.set()
+        self.over.wait()
+
+    def acquire(self):
+        self.thread.start()
+        return self.leads.wait()
+
+    def release(self):
+        self.over.set()
+        self.thread.join()
+
+
 def say(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
@@ -22,7 +46,9 @@ def say(*words):
 def acquire(kind):
     """The locks that were acquired: one, or as many as a semaphore's weight."""
     kind, _, weight = kind.partition(":")
-    if kind == "semaphore":
+    if kind == "election":
+        locks = [Elected(weight)]
+    elif kind == "semaphore":
         locks = [cli.Semaphore("/turns/semaphore", "kazoo", max_leases=3) for _ in range(int(weight))]
     else:
         locks = [{"mutex": cli.Lock, "rlock": lambda p: ReadLock(cli, p), "wlock": lambda p: WriteLock(cli, p)}[kind](
@@ -57,9 +83,45 @@ def work(kind, turns, guard):
     say("worked", overlaps)
 
 
+def leader():
+    say("leader", cli.Election("/turns/election").contenders()[0])
+
+
+def barrier(what):
+    b = cli.Barrier("/turns/barrier")
+    {"up": b.create, "down": b.remove, "wait": b.wait}[what]()
+    say("barrier", what)
+
+
+def enter(name, count):
+    inside[name] = cli.DoubleBarrier("/turns/double", int(count), name)
+    inside[name].enter()
+    assert inside[name].participating
+    say("entered", name)
+
+
+def leave(name):
+    inside[name].leave()
+    say("left", name)
+
+
+def add(name, times):
+    counter = cli.Counter("/turns/counter/" + name)
+    for _ in range(int(times)):
+        counter += 1
+    say("added", times)
+
+
+def get(name):
+    say("value", cli.Counter("/turns/counter/" + name).value)
+
+
+COMMANDS = {f.__name__: f for f in (take, free, work, leader, barrier, enter, leave, add, get)}
+
+
 def do(command, *args):
     try:
-        {"take": take, "free": free, "work": work}[command](*args)
+        COMMANDS[command](*args)
     except Exception as e:  # whatever it is, the driver judges it
         say("failed", command, args, repr(e))
 

@@ -7,7 +7,11 @@
 //
 // It says "clients HOST:PORT". Then "take NAME KIND" is answered by "held NAME" when it is granted, "free NAME" by "freed NAME", and
 // "work KIND TURNS GUARD" by "worked OVERLAPS" after so many turns, in each of which the file GUARD is locked, by readers together.
-// It says "lost NAME: WHY" when what it holds is lost. KIND is mutex, rlock, wlock, or semaphore:WEIGHT.
+// It says "lost NAME: WHY" when what it holds is lost. KIND is mutex, rlock, wlock, semaphore:WEIGHT, or
+// election:DATA.
+//
+// What is no lock: "leader" is answered by "leader DATA", "barrier up", "barrier down" and "barrier wait" by the same when it is done, "enter NAME COUNT" by "entered
+// NAME", "leave NAME" by "left NAME", "add COUNTER TIMES" by "added TIMES", "get COUNTER" by "value N".
 package main
 
 import (
@@ -90,6 +94,8 @@ type driver struct {
 	mu   sync.Mutex
 	out  io.Writer             // guarded by mu
 	held map[string]*lock.Held // guarded by mu
+
+	inside inside
 }
 
 func (d *driver) say(format string, args ...any) {
@@ -109,7 +115,7 @@ func (d *driver) do(ctx context.Context, words []string) {
 		case len(words) == 4 && words[0] == "work":
 			err = d.turns(ctx, words[1], words[2], words[3])
 		default:
-			err = errors.New("not understood")
+			err = d.recipe(ctx, words)
 		}
 		if err != nil {
 			d.say("failed %q: %v", words, err)
@@ -120,6 +126,12 @@ func (d *driver) do(ctx context.Context, words []string) {
 func (d *driver) acquire(ctx context.Context, kind string) (*lock.Held, error) {
 	kind, weight, _ := strings.Cut(kind, ":")
 	switch kind {
+	case "election":
+		leading, err := lock.NewElection(d.node, "/turns/election", d.opts...).Campaign(ctx, []byte(weight))
+		if err != nil {
+			return nil, err
+		}
+		return leading.Held, nil
 	case "mutex":
 		return lock.New(d.node, "/turns/mutex", d.opts...).Acquire(ctx)
 	case "rlock":

@@ -39,6 +39,17 @@ func TestDriver(t *testing.T) {
 			tell("free x", "freed x")
 		}
 		tell("work rlock 3 "+filepath.Join(t.TempDir(), "guard"), "worked 0")
+		tell("take x election:data", "held x")
+		tell("leader", "leader data")
+		tell("free x", "freed x")
+		for _, what := range []string{"up", "down", "wait"} {
+			tell("barrier "+what, "barrier "+what)
+		}
+		tell("enter x 1", "entered x")
+		tell("leave x", "left x")
+		tell("add c 3", "added 3")
+		tell("get c", "value 3")
+		tell("leader", "failed")
 		tell("free x", "failed")
 		tell("dance", "failed")
 		if err := commands.Close(); err != nil {
