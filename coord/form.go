@@ -131,5 +131,6 @@ func (n *Node) promise(to string) error {
 		n.dir.meta.Promised = ""
 		return err
 	}
+	n.strong.Admit() // all of them are as fresh as this one
 	return nil
 }

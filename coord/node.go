@@ -186,13 +186,16 @@ func (n *Node) openTiers() error {
 	}
 	if n.strong, err = strong.Open(strong.Config{
 		Name: n.cfg.Name, Identity: id, Dir: filepath.Join(n.cfg.Dir, strongDir), Port: n.port, Advertise: n.cfg.Advertise,
-		Resolve: n.resolve, Logger: n.log.With("tier", "strong"),
+		Resolve: n.resolve, Logger: n.log.With("tier", "strong"), Guard: true,
 		TouchInterval: min(250*time.Millisecond, n.cfg.MinSessionTimeout/8),
 		ReapInterval:  n.cfg.ContainerCheckInterval, EnforceQuota: n.cfg.EnforceQuota,
 		MaxTxn: n.cfg.MaxTxn, Heartbeat: n.cfg.Heartbeat, MaxHeartbeat: n.cfg.MaxHeartbeat,
 		DiskDeadline: n.cfg.DiskDeadline, DiskReserve: n.cfg.DiskReserve,
 	}); err != nil {
 		return err
+	}
+	if n.dir.meta.Promised != "" {
+		n.strong.Admit()
 	}
 	ev, err := eventual.Open(eventual.Config{
 		Name: n.cfg.Name, Identity: id, Port: n.port, Advertise: n.cfg.Advertise, Seeds: n.others(),

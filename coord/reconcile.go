@@ -67,12 +67,24 @@ func (n *Node) take(ctx context.Context, r *reconciler, registered []strong.Regi
 	case rank == strong.RankReplica:
 		voter = false
 	}
+	if err := n.replace(ctx, registered, m); err != nil {
+		if ctx.Err() == nil {
+			n.log.Warn("a member came back with another data directory, and can't be taken in before its old place is free; trying again", "member", m.Name, "err", err)
+		}
+		return
+	}
 	if m.Role == string(Voter) || m.Role == string(Replica) && !voter {
 		return
 	}
 	if m.cluster != "" && m.cluster != n.cluster() {
 		n.log.Warn("a member of another cluster is in our gossip; it is not taken in", "member", m.Name, "address", m.Address)
 		return
+	}
+	if numberOf(registered, m.Name, m.identity) == 0 { // it takes no part before it is known by its identity
+		if err := n.strong.Enroll(m.Name, m.identity); err != nil {
+			n.log.Warn("could not take a member in; trying again", "member", m.Name, "err", err)
+			return
+		}
 	}
 	addCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	err := n.strong.Add(addCtx, strong.Server{Name: m.Name, Address: m.Address, Voter: voter})
@@ -83,6 +95,38 @@ func (n *Node) take(ctx context.Context, r *reconciler, registered []strong.Regi
 	case ctx.Err() == nil:
 		n.log.Warn("could not take a member in; trying again", "member", m.Name, "err", err)
 	}
+}
+
+// replace frees the place of a live member from those that had its name with other data directories: it may have lost its disk, and with it what it
+// had acknowledged and for whom it had voted. So its vote is taken away, and it is taken in as any new member: first it catches up. Error: ErrNewConfigNoQuorum without
+// a majority among the others; raft's.
+func (n *Node) replace(ctx context.Context, registered []strong.Registered, m acquainted) error {
+	seated := false // under the identity that it has now
+	var old []strong.Registered
+	for _, r := range registered {
+		switch {
+		case r.Name != m.Name || r.Rank == strong.RankRemoved:
+		case r.Identity == m.identity:
+			seated = true
+		default:
+			old = append(old, r)
+		}
+	}
+	for i, r := range old {
+		if i == len(old)-1 && m.Role != "" && !seated {
+			n.log.Warn("a member came back with another data directory: it is taken out, and in again as a new one", "member", m.Name, "number", r.Number, "address", m.Address)
+			s := seat{name: r.Name, number: r.Number, identity: r.Identity, rank: r.Rank, inside: true, votes: m.Role == string(Voter)}
+			if err := n.leave(ctx, &s); err != nil {
+				return err
+			}
+		} else if err := n.strong.SetRank(r.Number, strong.RankRemoved); err != nil {
+			return err
+		}
+	}
+	if len(old) > 0 && !seated {
+		return n.strong.Enroll(m.Name, m.identity)
+	}
+	return nil
 }
 
 // complete ends what a leader has begun that is gone: members that were ranked, and are still what they were.

@@ -71,6 +71,10 @@ type Config struct {
 	// Space tells how much room the disk has, and its size, in bytes. Default: that of the file system of Dir; without Dir, it is not known.
 	Space func() (free, total uint64, err error)
 
+	// Guard keeps a member without state out of raft until Bootstrap, Admit, or a leader that knows its Identity; see admission. Without it, a member that has lost its
+	// disk can stand in for the voter that it was.
+	Guard bool
+
 	// Clock is the wall clock, default time.Now: what Stats tell, and what the ends of TTL znodes are counted by. Timers don't depend on it.
 	Clock func() time.Time
 

@@ -37,6 +37,7 @@ func (t *Tier) Bootstrap(voters []Server) error {
 	for _, v := range voters {
 		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(v.Name), Address: raft.ServerAddress(v.Address)})
 	}
+	t.Admit()
 	if err := t.await(t.raft.BootstrapCluster(c)); err != nil {
 		return fmt.Errorf("strong: form the cluster of %d voters: %w", len(voters), err)
 	}

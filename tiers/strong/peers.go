@@ -32,6 +32,7 @@ const (
 	methodSeal                      // a sealing for the leader; the empty answer says that it is applied there
 	methodGiven                     // 12 bytes: the asked member's incarnation, and the last number that it has given to a txn
 	methodStand                     // a term of 8 bytes; the empty answer says that the asked member stands for election, or has moved on
+	methodVouch                     // a registration; the empty answer says that the leader knows that member by that identity
 	methodStage                     // an entry with a step of a restore, for the leader; the empty answer says that it is committed
 )
 
@@ -161,6 +162,9 @@ func (t *Tier) methods() map[byte]peernet.Method {
 		}},
 		methodStand: {Handle: func(ctx context.Context, _ net.Addr, body []byte) ([]byte, error) {
 			return nil, t.handleStand(ctx, body)
+		}},
+		methodVouch: {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) {
+			return nil, t.handleVouch(body)
 		}},
 		methodStage: {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) {
 			return nil, t.handleStage(body)

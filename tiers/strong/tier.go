@@ -37,19 +37,20 @@ type Tier struct {
 	server    *peernet.Server
 	peers     *peers
 
-	tree     *tree.Tree
-	stored   waterline // raft index; it does not fall when entries that never were committed are cut off
-	applied  waterline // raft index
-	zxid     waterline
-	outbox   *outbox
-	proposer *proposer
-	rounds   *rounds
-	lead     *leadership
-	touches  *touches
-	beats    *beats
-	mode     *mode
-	detector *detector
-	restores *restores
+	tree      *tree.Tree
+	stored    waterline // raft index; it does not fall when entries that never were committed are cut off
+	applied   waterline // raft index
+	zxid      waterline
+	outbox    *outbox
+	proposer  *proposer
+	rounds    *rounds
+	lead      *leadership
+	touches   *touches
+	beats     *beats
+	mode      *mode
+	detector  *detector
+	restores  *restores
+	admission *admission
 
 	number    atomic.Uint32 // this member's number; 0 until registered
 	hasNumber chan struct{} // closed when number is set
@@ -123,6 +124,11 @@ func Open(cfg Config) (*Tier, error) {
 			f(Session{ID: s.ID, Timeout: s.Timeout, Host: s.Host.Member, Incarnation: s.Host.Incarnation, Ephemerals: s.Ephemerals})
 		}
 	})
+	fresh, err := t.Fresh()
+	if err != nil {
+		return nil, errors.Join(err, stores.close())
+	}
+	t.admission = newAdmission(!fresh || !cfg.Guard)
 	t.peers = &peers{clients: make(map[string]*peernet.Client), dial: t.dialPeer}
 	if err := t.startRaft(); err != nil {
 		return nil, errors.Join(err, stores.close())
@@ -132,7 +138,7 @@ func Open(cfg Config) (*Tier, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.stop = cancel
 	for _, f := range []func(context.Context){
-		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.reap, t.janitor, t.stayFresh, t.watchMode, t.beat, t.succeed, t.watchDisk, t.watchSpace, t.keepReach,
+		t.lead.drain, t.watchLeader, t.leadTerms, t.register, t.send, t.propose, t.runRounds, t.sendTouches, t.expire, t.reap, t.janitor, t.stayFresh, t.watchMode, t.beat, t.succeed, t.seekAdmission, t.watchDisk, t.watchSpace, t.keepReach,
 	} {
 		t.work.Go(func() { f(ctx) })
 	}
@@ -154,7 +160,7 @@ func (t *Tier) startRaft() error {
 		MaxPool:               3,
 		Timeout:               10 * time.Second,
 		Logger:                rc.Logger.Named("transport"),
-	}, t.cfg.Heartbeat, t.follows, t.disk.unfit)
+	}, t.cfg.Heartbeat, t.follows, t.disk.unfit, t.admission.admits)
 	r, err := raft.NewRaft(rc, fsm{t}, t.raftLog, t.stable, snapshotStore{t.stores.Snapshots, t.disk, t.stores.snapshots}, t.transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("strong: start raft from %s: %w", t.cfg.Dir, err), t.transport.Close())

@@ -50,6 +50,7 @@ type transport struct {
 	pause    time.Duration // the longest between two attempts to reach a member
 	follows  func(id raft.ServerID, term uint64) bool
 	trouble  func() error // why this member can't stand for election; nil: it can
+	admits   func(raft.RPC) bool
 	injected chan raft.RPC
 	merged   chan raft.RPC
 	closed   chan struct{}
@@ -57,9 +58,9 @@ type transport struct {
 	once     sync.Once
 }
 
-func newTransport(c *raft.NetworkTransportConfig, pause time.Duration, follows func(id raft.ServerID, term uint64) bool, trouble func() error) *transport {
+func newTransport(c *raft.NetworkTransportConfig, pause time.Duration, follows func(id raft.ServerID, term uint64) bool, trouble func() error, admits func(raft.RPC) bool) *transport {
 	t := &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(c), pause: pause, follows: follows, trouble: trouble,
+		NetworkTransport: raft.NewNetworkTransportWithConfig(c), pause: pause, follows: follows, trouble: trouble, admits: admits,
 		injected: make(chan raft.RPC), merged: make(chan raft.RPC), closed: make(chan struct{}),
 	}
 	t.work.Go(t.merge)
@@ -68,6 +69,21 @@ func newTransport(c *raft.NetworkTransportConfig, pause time.Duration, follows f
 
 // Consumer is where raft takes its messages.
 func (t *transport) Consumer() <-chan raft.RPC { return t.merged }
+
+// SetHeartbeatHandler sets where heartbeats go that need not wait behind other messages.
+func (t *transport) SetHeartbeatHandler(f func(raft.RPC)) {
+	if f == nil {
+		t.NetworkTransport.SetHeartbeatHandler(nil)
+		return
+	}
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		if t.admits(rpc) {
+			f(rpc)
+		} else {
+			rpc.Respond(nil, errNotAdmitted)
+		}
+	})
+}
 
 func (t *transport) merge() {
 	for {
@@ -81,6 +97,10 @@ func (t *transport) merge() {
 		if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
 			// Raft commits up to the end of its log, which may differ from the leader's beyond what this message has proven.
 			a.LeaderCommitIndex = min(a.LeaderCommitIndex, a.PrevLogEntry+uint64(len(a.Entries)))
+		}
+		if !t.admits(rpc) {
+			rpc.Respond(nil, errNotAdmitted)
+			continue
 		}
 		select {
 		case t.merged <- rpc:
