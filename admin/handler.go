@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ type Config struct {
 	Backup Backup
 	// Outcome answers /v1/outcome. Nil: it is not offered.
 	Outcome OutcomeFunc
+	// Members and ChangeMember answer /v1/members. Nil: it is not offered.
+	Members      func(context.Context) ([]MemberStatus, error)
+	ChangeMember ChangeMember
 	// Restore answers /v1/restore. Nil: it is not offered.
 	Restore Restore
 	// Logger hears of answers that could not be written. Nil: nobody.
@@ -61,6 +65,8 @@ func Handler(cfg Config) (http.Handler, error) {
 	mux.HandleFunc("GET /v1/outcome", h.outcome)
 	mux.HandleFunc("POST /v1/outcome", h.outcome)
 	mux.HandleFunc("POST /v1/restore", h.restore)
+	mux.HandleFunc("GET /v1/members", h.members)
+	mux.HandleFunc("POST /v1/members/{name}", h.changeMember)
 	mux.HandleFunc("GET /commands", h.commandList)
 	mux.HandleFunc("GET /commands/{$}", h.commandList)
 	mux.HandleFunc("/commands/{name}", h.command)
@@ -82,7 +88,7 @@ func (h handler) text(w http.ResponseWriter, code int, body string) {
 }
 
 func (h handler) index(w http.ResponseWriter, _ *http.Request) {
-	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON\n/v1/backup  a backup of the replicated tree\n/v1/restore POST one, to put it in the tree's place\n/v1/outcome what became of a write\n/commands   what ZooKeeper's AdminServer tells")
+	h.text(w, http.StatusOK, "strata\n\n/healthz    the process runs\n/readyz     clients are served, or why not\n/metrics    Prometheus\n/v1/status  the member's state as JSON\n/v1/backup  a backup of the replicated tree\n/v1/members the members, and how far each has come\n/v1/restore POST one, to put it in the tree's place\n/v1/outcome what became of a write\n/commands   what ZooKeeper's AdminServer tells")
 }
 
 func (h handler) healthz(w http.ResponseWriter, _ *http.Request) { h.text(w, http.StatusOK, "ok") }

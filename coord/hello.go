@@ -18,6 +18,7 @@ const (
 	methodPromise  byte = 2 // a greeting; empty: promised
 	methodReconfig byte = 3 // a reconfigCall for the leader; a reconfigAnswer
 	methodVerdict  byte = 4 // a verdict; empty: noted
+	methodMember   byte = 5 // a memberCall for the leader; a reconfigAnswer
 
 	helloTimeout = 2 * time.Second
 )
@@ -76,6 +77,7 @@ func (g *greeter) serve(n *Node) {
 			return nil, g.promise(x.Name)
 		}},
 		methodReconfig: {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) { return n.handleReconfig(body) }},
+		methodMember:   {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) { return n.handleMember(body) }},
 		methodVerdict:  {Handle: func(_ context.Context, _ net.Addr, body []byte) ([]byte, error) { return n.handleVerdict(body) }},
 	}, n.log)
 }

@@ -41,7 +41,7 @@ func (n *Node) Reconfig(ctx context.Context, r tiers.Reconfig) (tiers.View, erro
 	asked := time.Now() // since when no leader has answered
 	for {
 		moved := n.strong.LeaderChanged()
-		a, heard := n.askLeader(ctx, call)
+		a, heard := n.askLeader(ctx, methodReconfig, call, func() *reconfigAnswer { return n.reconfigure(ctx, call) })
 		switch {
 		case heard && !a.Again:
 			return n.reconfigured(ctx, a)
@@ -132,10 +132,10 @@ func (n *Node) reconfigured(ctx context.Context, a *reconfigAnswer) (tiers.View,
 	return tiers.View{Data: a.Data, Stat: a.Stat, Zxid: a.Zxid}, nil
 }
 
-// askLeader hands the call to the leader, here or elsewhere. heard is false if nobody can have acted on it.
-func (n *Node) askLeader(ctx context.Context, call *reconfigCall) (a *reconfigAnswer, heard bool) {
+// askLeader hands the call to the leader: here, if it is this member, or elsewhere. heard is false if nobody can have acted on it.
+func (n *Node) askLeader(ctx context.Context, method byte, call any, here func() *reconfigAnswer) (a *reconfigAnswer, heard bool) {
 	if n.strong.Leads() {
-		return n.reconfigure(ctx, call), true
+		return here(), true
 	}
 	name, addr := n.strong.Leader()
 	if now, ok := n.resolve(name); ok {
@@ -156,7 +156,7 @@ func (n *Node) askLeader(ctx context.Context, call *reconfigCall) (a *reconfigAn
 	if err != nil {
 		return refusal(fmt.Errorf("%w: %w", tiers.ErrBadArguments, err)), true
 	}
-	b, err := client.Call(ctx, methodReconfig, body)
+	b, err := client.Call(ctx, method, body)
 	a = new(reconfigAnswer)
 	if err == nil {
 		err = msgpack.Unmarshal(b, a)
@@ -175,7 +175,22 @@ func (n *Node) handleReconfig(body []byte) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(n.running, reconfigTimeout)
 	defer cancel()
-	b, err := msgpack.Marshal(n.reconfigure(ctx, &call))
+	return encodeAnswer(n.reconfigure(ctx, &call))
+}
+
+// handleMember is handleReconfig for a memberCall.
+func (n *Node) handleMember(body []byte) ([]byte, error) {
+	var call memberCall
+	if err := msgpack.Unmarshal(body, &call); err != nil {
+		return nil, fmt.Errorf("malformed change of a member: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(n.running, reconfigTimeout)
+	defer cancel()
+	return encodeAnswer(n.changeMember(ctx, &call))
+}
+
+func encodeAnswer(a *reconfigAnswer) ([]byte, error) {
+	b, err := msgpack.Marshal(a)
 	if err != nil {
 		return nil, fmt.Errorf("coord: encode the answer to a reconfiguration: %w", err)
 	}

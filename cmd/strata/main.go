@@ -50,6 +50,6 @@ Start one member with "strata serve" and point any ZooKeeper client at 127.0.0.1
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: see %q", err, c.CommandPath()+" --help")
 	})
-	root.AddCommand(newServe(), newBackup(), newRestore(), newRecover(), newOutcome(), newVersion())
+	root.AddCommand(newServe(), newStatus(), newMembers(), newBackup(), newRestore(), newRecover(), newOutcome(), newVersion())
 	return root
 }

@@ -45,3 +45,34 @@ func (v *server) restore(ctx context.Context, backup io.Reader) (admin.Restored,
 	}
 	return admin.Restored{Zxid: done.Zxid.String(), BackupZxid: done.Backup.Zxid.String(), Znodes: done.Backup.Tree.Znodes, EndedSessions: done.Ended}, nil
 }
+
+// members are the members as admin tells them.
+func (v *server) members(ctx context.Context) (list []admin.MemberStatus, err error) {
+	node, err := v.opened()
+	if err != nil {
+		return nil, err
+	}
+	ms := node.MemberList(ctx)
+	var last uint64
+	for _, m := range ms {
+		last = max(last, m.Applied)
+	}
+	for _, m := range ms {
+		x := admin.MemberStatus{Member: admin.Member{Name: m.Name, Address: m.Address, Role: m.Role, State: m.State}, Leader: m.Leads}
+		if m.Known {
+			behind := last - m.Applied
+			x.Behind = &behind
+		}
+		list = append(list, x)
+	}
+	return list, nil
+}
+
+// changeMember is what admin changes a member by.
+func (v *server) changeMember(ctx context.Context, name, change string, force bool) error {
+	node, err := v.opened()
+	if err != nil {
+		return err
+	}
+	return node.ChangeMember(ctx, name, coord.MemberChange(change), force)
+}

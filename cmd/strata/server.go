@@ -128,7 +128,7 @@ func (v *server) startAdmin() error {
 	if v.adminListener == nil {
 		return nil
 	}
-	h, err := admin.Handler(admin.Config{Status: v.status, Traffic: v.traffic, Command: v.command, Ready: v.ready, Backup: v.backup, Restore: v.restore, Outcome: v.outcome, Logger: v.log})
+	h, err := admin.Handler(admin.Config{Status: v.status, Traffic: v.traffic, Command: v.command, Ready: v.ready, Backup: v.backup, Restore: v.restore, Members: v.members, ChangeMember: v.changeMember, Outcome: v.outcome, Logger: v.log})
 	if err != nil {
 		return err
 	}

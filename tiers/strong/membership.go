@@ -314,3 +314,28 @@ func (t *Tier) MemberName(number uint32) (string, bool) {
 	}
 	return "", false
 }
+
+// Progress is how far those of the named members have applied the log that answer within a few heartbeats.
+func (t *Tier) Progress(ctx context.Context, names []string) map[string]uint64 {
+	ctx, cancel := context.WithTimeout(ctx, 5*t.cfg.Heartbeat)
+	defer cancel()
+	var mu sync.Mutex
+	var asks sync.WaitGroup
+	applied := make(map[string]uint64)
+	for _, name := range names {
+		asks.Go(func() {
+			s := t.peerStatus()
+			if name != t.cfg.Name {
+				var err error
+				if s, err = t.statusOf(ctx, name); err != nil {
+					return
+				}
+			}
+			mu.Lock()
+			applied[name] = s.Applied
+			mu.Unlock()
+		})
+	}
+	asks.Wait()
+	return applied
+}
