@@ -43,16 +43,14 @@ func (s slowSink) Write(b []byte) (int, error) {
 }
 
 func TestASnapshotHoldsUpNothing(t *testing.T) {
-	let := make(chan struct{})
 	onDisks(t, 3, func(c *Config) {
 		if open := c.Stores; c.Name == "m1" {
 			c.Stores = func() (*Stores, error) {
 				s, err := open()
-				s.Snapshots = slowSnapshots{s.Snapshots, let}
+				s.Snapshots = slowSnapshots{s.Snapshots, make(chan struct{})}
 				return s, err
 			}
 		}
-		let = make(chan struct{})
 	}, func(t *testing.T, c *faultCluster) {
 		m := c.members[0]
 		m.write(t, "/before")
