@@ -120,6 +120,7 @@ func (n *notes) failure(op jute.Opcode, err error, from string, session tiers.Se
 			n.log.Warn("refused what the tier of this path does not offer", "request", op.String(), "path", contract.Path,
 				"tier", contract.Tier, "asked", contract.What, "change", contract.Hint, "client", from, "session", session.String())
 		}
+	case errors.Is(err, tiers.ErrNoSpace): // the tier logs it, once: a line per request would take the room that is left
 	case codeOf(err) == jute.CodeSystemError && !moved(err):
 		if n.due(err.Error(), "") {
 			n.log.Error("a request failed in a way that has no code", "request", op.String(), "err", err, "client", from, "session", session.String())
