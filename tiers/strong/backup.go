@@ -35,7 +35,7 @@ var ErrBackup = errors.New("not a whole backup of Strata")
 
 // BackupInfo tells what is in a backup.
 type BackupInfo struct {
-	Cluster string     `json:"cluster"` // the identity of the cluster; see coord
+	Cluster string     `json:"cluster"` // names the replicated cluster
 	Member  string     `json:"member"`  // who wrote it
 	Zxid    tiers.Zxid `json:"zxid"`    // of the last txn in it
 	Time    time.Time  `json:"time"`    // when it was begun, by that member's clock
