@@ -203,6 +203,30 @@ func TestOwnerThatIsSlowToLetGo(t *testing.T) {
 	})
 }
 
+// TestShardTakenByHand: an operator deletes the owner's znode; the owner stops, and stands again.
+func TestShardTakenByHand(t *testing.T) {
+	inBubble(t, func(t *testing.T, c *cluster) {
+		m := c.member(nil)
+		defer m.leave()
+		l := newLedger()
+		leave := l.join(t, m, "a", 1, 1, forever)
+		<-time.After(time.Minute)
+		shards := lock.NewShards(m, path, 1)
+		before, err := shards.Owner(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.remove(before.Path)
+		<-time.After(time.Minute)
+		after, err := shards.Owner(t.Context(), 0)
+		if err != nil || after.Token <= before.Token || len(l.owned()["a"]) != 1 {
+			t.Errorf("owner %+v, then %+v, %v; owned: %v", before, after, err, l.owned())
+		}
+		leave()
+		c.noShardIsLeft(1)
+	})
+}
+
 func TestShardsRefusals(t *testing.T) {
 	inBubble(t, func(t *testing.T, c *cluster) {
 		m := c.member(nil)
