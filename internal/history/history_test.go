@@ -17,6 +17,7 @@ import (
 // wrong is a tier that is wrong, now and then.
 type wrong struct {
 	tiers.Tier
+	mu     sync.Mutex // held while submit and read run, which own what they remember
 	submit func(ctx context.Context, below tiers.Tier, txn tiers.Txn) *tiers.Pending
 	read   func(ctx context.Context, below tiers.Tier, q tiers.Query) (tiers.View, error)
 }
@@ -25,6 +26,8 @@ func (w *wrong) Submit(ctx context.Context, txn tiers.Txn) *tiers.Pending {
 	if w.submit == nil {
 		return w.Tier.Submit(ctx, txn)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return w.submit(ctx, w.Tier, txn)
 }
 
@@ -32,6 +35,8 @@ func (w *wrong) Read(ctx context.Context, q tiers.Query) (tiers.View, error) {
 	if w.read == nil {
 		return w.Tier.Read(ctx, q)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return w.read(ctx, w.Tier, q)
 }
 

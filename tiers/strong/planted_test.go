@@ -80,7 +80,7 @@ var flawed = []planted{
 		trial: trial{pace: brisk, faults: every(5*time.Second, step(0, time.Second, faults.Kill{}))},
 	},
 	{
-		name: "double grant: expiry without a majority's word", flaw: flawExpireAlone, found: []string{"early expiry", "mutual exclusion"}, first: 3, seeds: 20,
+		name: "double grant: expiry without a majority's word", flaw: flawExpireAlone, found: []string{"early expiry", "mutual exclusion"}, first: 15, seeds: 30,
 		trial: trial{size: 5, pace: brisk, faults: every(16*time.Second,
 			step(0, 15*time.Second, faults.Partition{Shape: faults.Deaf, Who: faults.Follower, Link: true}),
 			step(7*time.Second, time.Second, faults.Kill{Who: faults.Leader}), step(9*time.Second, time.Second, faults.Kill{Who: faults.Leader}),
