@@ -2,6 +2,7 @@ package strong
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -14,7 +15,8 @@ import (
 // raft: ErrUnknownOutcome then, as the entry may still be committed.
 func (t *Tier) await(f raft.Future) error {
 	done := make(chan error, 1)
-	go func() { done <- f.Error() }() // a lost one stays until the process ends: there is nothing else to wait on
+	t.endsWithRaft(f)
+	go func() { done <- f.Error() }() // a lost one stays until the end of raft
 	limit := time.NewTimer(2 * t.cfg.Patience)
 	defer limit.Stop()
 	select {
@@ -29,5 +31,18 @@ func (t *Tier) await(f raft.Future) error {
 		}
 	case <-limit.C:
 		return fmt.Errorf("strong: raft does not answer: %w", &tiers.UnknownOutcomeError{Cause: t.unavailable()})
+	}
+}
+
+// endsWithRaft makes a future end, at the latest, with raft. Raft forgets those of entries that are committed and wait to be applied when
+// it shuts down. Its futures have a channel for that, which it sets for its own use only; where there is none, nothing is lost but a goroutine.
+func (t *Tier) endsWithRaft(f raft.Future) {
+	v := reflect.ValueOf(f)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return
+	}
+	ended := reflect.ValueOf(t.ended)
+	if c := v.Elem().FieldByName("ShutdownCh"); c.IsValid() && c.CanSet() && c.Type() == ended.Type() && c.IsNil() {
+		c.Set(ended)
 	}
 }
