@@ -115,6 +115,10 @@ func (n *notes) failure(op jute.Opcode, err error, from string, session tiers.Se
 	var contract *tiers.ContractError
 	switch {
 	case err == nil:
+	case errors.Is(err, tiers.ErrNoSpace):
+		if n.due("no space", "") {
+			n.log.Warn("refused for want of room on the disks", "request", op.String(), "err", err, "client", from, "session", session.String())
+		}
 	case errors.As(err, &contract):
 		if n.due(contract.What, contract.Path) {
 			n.log.Warn("refused what the tier of this path does not offer", "request", op.String(), "path", contract.Path,
