@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -248,7 +247,10 @@ func TestFullSegmentWithoutTheNext(t *testing.T) {
 		if err := d.store(last, last); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(time.Millisecond) // the next segment is made in the background
+		// The next segment is made in the background; a write out of order is refused once that is done.
+		if err := d.log.StoreLog(&raft.Log{Index: last + 2}); err == nil {
+			t.Fatal("a gap was taken")
+		}
 	}
 	next, _, _ := d.tail()
 	_, _, _, last = d.tailOf(before)
