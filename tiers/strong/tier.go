@@ -160,7 +160,7 @@ func (t *Tier) startRaft() error {
 		MaxPool:               3,
 		Timeout:               10 * time.Second,
 		Logger:                rc.Logger.Named("transport"),
-	}, t.cfg.Heartbeat, t.follows, t.disk.unfit, t.admission.admits)
+	}, t.cfg.Heartbeat, t.follows, t.disk.unfit, t.admission.admits, t.settled)
 	r, err := raft.NewRaft(rc, fsm{t}, t.raftLog, t.stable, snapshotStore{t.stores.Snapshots, t.disk, t.stores.snapshots}, t.transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("strong: start raft from %s: %w", t.cfg.Dir, err), t.transport.Close())

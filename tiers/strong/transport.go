@@ -51,6 +51,7 @@ type transport struct {
 	follows  func(id raft.ServerID, term uint64) bool
 	trouble  func() error // why this member can't stand for election; nil: it can
 	admits   func(raft.RPC) bool
+	settled  func(raft.RPC) bool // it is answered
 	injected chan raft.RPC
 	merged   chan raft.RPC
 	closed   chan struct{}
@@ -58,9 +59,9 @@ type transport struct {
 	once     sync.Once
 }
 
-func newTransport(c *raft.NetworkTransportConfig, pause time.Duration, follows func(id raft.ServerID, term uint64) bool, trouble func() error, admits func(raft.RPC) bool) *transport {
+func newTransport(c *raft.NetworkTransportConfig, pause time.Duration, follows func(id raft.ServerID, term uint64) bool, trouble func() error, admits, settled func(raft.RPC) bool) *transport {
 	t := &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(c), pause: pause, follows: follows, trouble: trouble, admits: admits,
+		NetworkTransport: raft.NewNetworkTransportWithConfig(c), pause: pause, follows: follows, trouble: trouble, admits: admits, settled: settled,
 		injected: make(chan raft.RPC), merged: make(chan raft.RPC), closed: make(chan struct{}),
 	}
 	t.work.Go(t.merge)
@@ -100,6 +101,9 @@ func (t *transport) merge() {
 		}
 		if !t.admits(rpc) {
 			rpc.Respond(nil, errNotAdmitted)
+			continue
+		}
+		if t.settled(rpc) {
 			continue
 		}
 		select {
