@@ -225,6 +225,6 @@ func (t fsm) Restore(r io.ReadCloser) error {
 			completeReads(reads, t.readAll(reads))
 		}
 	}
-	t.publish(0)
+	t.publish(indexOf(r)) // no entry may follow it for long, and readers wait for it
 	return nil
 }

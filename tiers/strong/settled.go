@@ -13,10 +13,12 @@ import (
 //   - A snapshot that is no newer than what is applied is installed already. true: it is answered.
 //   - Of entries that begin before the log does, which raft would refuse, only those are passed on that are not applied.
 func (t *Tier) settled(rpc raft.RPC) (answered bool) {
-	applied := t.applied.now()
-	if applied == 0 { // also before raft runs
+	select {
+	case <-t.started:
+	default:
 		return false
 	}
+	applied := t.applied.now()
 	switch m := rpc.Command.(type) {
 	case *raft.InstallSnapshotRequest:
 		if m.LastLogIndex > applied || m.Term < t.raft.CurrentTerm() {

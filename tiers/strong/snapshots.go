@@ -2,6 +2,7 @@ package strong
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -44,6 +45,35 @@ func (s snapshotStore) Create(v raft.SnapshotVersion, index, term uint64, c raft
 		return nil, err
 	}
 	return watchedSink{sink, s.disk, s.dir}, nil
+}
+
+// Open reads a snapshot; indexOf tells of the reader up to which entry it goes.
+func (s snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, r, err := s.SnapshotStore.Open(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return meta, indexedReader{r, meta.Index}, nil
+}
+
+// indexedReader is a snapshot that is read.
+type indexedReader struct {
+	io.ReadCloser
+	index uint64
+}
+
+// indexOf is the last entry in the snapshot that raft gives to be restored; 0: not known.
+func indexOf(r io.ReadCloser) uint64 {
+	for {
+		switch x := r.(type) {
+		case indexedReader:
+			return x.index
+		case raft.ReadCloserWrapper:
+			r = x.WrappedReadCloser()
+		default:
+			return 0
+		}
+	}
 }
 
 // watchedSink is one snapshot under way.
