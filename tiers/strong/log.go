@@ -74,14 +74,30 @@ var ghostMark = []byte("strata/ghost")
 // isGhost tells an entry that only stands for one that is gone: it is never sent, nor stored.
 func isGhost(x *raft.Log) bool { return bytes.Equal(x.Extensions, ghostMark) }
 
+// snapshotTerm is the term of the entry with which a snapshot ends; 0 if none ends there.
+func (l *logStore) snapshotTerm(index uint64) uint64 {
+	metas, err := l.snapshots.List()
+	if err != nil {
+		return 0
+	}
+	for _, m := range metas {
+		if m.Index == index {
+			return m.Term
+		}
+	}
+	return 0
+}
+
 // GetLog reads an entry. For one that was cut off and raft still counts it is a ghost, of term 0: it differs from whatever the leader has there.
+// But the one with which a snapshot ends, that was installed in place of the whole log, is the leader's: what follows the snapshot follows it, and raft, which
+// believes in a longer log than it has, would refuse that for ever.
 func (l *logStore) GetLog(index uint64, to *raft.Log) error {
 	s, free := l.now()
 	defer free()
 	err := s.GetLog(index, to)
 	if errors.Is(err, raft.ErrLogNotFound) && index <= l.claimed.Load() && !l.leads() {
 		if last, lastErr := s.LastIndex(); lastErr == nil && index > last {
-			*to = raft.Log{Index: index, Extensions: ghostMark}
+			*to = raft.Log{Index: index, Term: l.snapshotTerm(index), Extensions: ghostMark}
 			return nil
 		}
 	}

@@ -32,7 +32,7 @@ func (t *Tier) settled(rpc raft.RPC) (answered bool) {
 		return true
 	case *raft.AppendEntriesRequest:
 		first, err := t.raftLog.FirstIndex()
-		if err != nil || len(m.Entries) == 0 || first > 0 && m.PrevLogEntry >= first || m.PrevLogEntry >= applied || m.Term < t.raft.CurrentTerm() {
+		if err != nil || m.PrevLogEntry == 0 && len(m.Entries) == 0 || first > 0 && m.PrevLogEntry >= first || m.PrevLogEntry >= applied || m.Term < t.raft.CurrentTerm() {
 			return false
 		}
 		if n := applied - m.PrevLogEntry; n <= uint64(len(m.Entries)) {

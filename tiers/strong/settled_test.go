@@ -12,6 +12,7 @@ import (
 
 	"github.com/strata-coord/strata/internal/simdisk"
 	"github.com/strata-coord/strata/tiers"
+	"github.com/strata-coord/strata/tiers/internal/tree"
 )
 
 // A snapshot that is older than what a member has applied changes nothing there: neither its tree nor its log.
@@ -117,6 +118,61 @@ func TestFullFollowerNeverGoesBack(t *testing.T) {
 			newest = z
 		}
 		follower.disk.Set(simdisk.Faults{})
+		if err := agreeSoon(t, c); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A deposed leader whose log is longer than the snapshot that it is sent takes the entries behind the snapshot.
+func TestSnapshotShorterThanADivergentLog(t *testing.T) {
+	watchdog := time.AfterFunc(30*time.Second, func() { panic("the leader spins") })
+	defer watchdog.Stop()
+	synctest.Test(t, func(t *testing.T) {
+		c := newFaultCluster(t, 1, 3, func(c *Config) {
+			tune := c.tune
+			c.tune = func(rc *raft.Config) {
+				tune(rc)
+				rc.TrailingLogs = 1
+			}
+		})
+		defer c.stop()
+		if err := c.form(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		old := c.member(c.Leader())
+		var rest []*faultMember
+		for _, m := range c.members {
+			if m != old {
+				rest = append(rest, m)
+				c.net.Partition([]string{old.host}, []string{m.host})
+			}
+		}
+		submit := func(m *faultMember, name string) *tiers.Pending {
+			return m.now().Submit(t.Context(), tiers.Txn{Ops: []tiers.Op{create(name, "", tiers.Persistent)}})
+		}
+		for range 20 {
+			old.now().raft.Apply(tree.AppendEntry(nil, &tree.Entry{}), time.Second)
+		}
+		if _, err := submit(rest[0], "/new").Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		leader := c.member(c.Leader())
+		if err := leader.now().raft.Snapshot().Error(); err != nil {
+			t.Fatal(err)
+		}
+		if mine, theirs := old.now().raft.LastIndex(), leader.now().raft.LastIndex(); mine <= theirs {
+			t.Fatalf("the old log ends at %d, the new one at %d: this shows nothing", mine, theirs)
+		}
+		c.net.Heal()
+		if err := agreeSoon(t, c); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 40 { // also beyond the old end
+			if _, err := submit(rest[0], fmt.Sprintf("/after%d", i)).Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := agreeSoon(t, c); err != nil {
 			t.Error(err)
 		}
