@@ -94,7 +94,10 @@ func (t *Tier) succeed(ctx context.Context) {
 			if err != nil {
 				t.log.Debug("no election", "leader", t.epoch().leader, "why", why, "err", err)
 			}
-			outcome <- elected
+			select {
+			case outcome <- elected:
+			case <-ctx.Done(): // nobody takes it any more
+			}
 		})
 	}
 }
