@@ -22,6 +22,7 @@ import (
 // CRC-32C of everything since the one before.
 const (
 	segmentHeader = 32
+	segmentMagic  = 0x58eb6b0d
 	frameHeader   = 8
 
 	frameEntry  = 1
@@ -131,6 +132,12 @@ func readySegments(dir string, meta *metadb.BoltMetaDB, log hclog.Logger, all bo
 				return fmt.Errorf("%w: %s ends at entry %d, not at %d", ErrCorrupt, path, last, info.MaxIndex)
 			}
 			continue
+		}
+		if s.rest && s.end == 0 && len(b) >= 4 {
+			// No unfinished write leaves another beginning than zeros or the format's.
+			if magic := binary.LittleEndian.Uint32(b); magic != 0 && magic != segmentMagic {
+				return fmt.Errorf("%w: %s does not begin as a segment does", ErrCorrupt, path)
+			}
 		}
 		if s.rest {
 			log.Warn("removes an unfinished write from the end of the log", "segment", path, "after", s.end)
